@@ -1,0 +1,16 @@
+export type { Result } from './result.ts';
+export { assert, fail, ok } from './result.ts';
+export { concatBytes, fromHex, toHex, viewOf } from './bytes.ts';
+export { internetChecksum } from './checksum.ts';
+export type { IpFamily, IpPrefix } from './ip.ts';
+export {
+  compareIp,
+  formatEndpoint,
+  formatIp,
+  formatPrefix,
+  ipFamily,
+  parseIp,
+  parsePrefix,
+  prefixContains,
+} from './ip.ts';
+export { BoundedQueue } from './bounded-queue.ts';

@@ -1,0 +1,11 @@
+export type { Clock, Timer } from './clock.ts';
+export { ManualClock, systemClock } from './clock.ts';
+export type { Random } from './random.ts';
+export { randomId, seededRandom, systemRandom } from './random.ts';
+export type { LogFields, Logger, LogLevel } from './logger.ts';
+export { createCallbackLogger, createLogger, silentLogger } from './logger.ts';
+export type { Service } from './lifecycle.ts';
+export { Lifecycle } from './lifecycle.ts';
+export { OperatorError } from './operator-error.ts';
+export type { Native, PollerHandle } from './native.ts';
+export { epoll, errno, errnoName, loadNative } from './native.ts';

@@ -1,0 +1,89 @@
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
+import { OperatorError } from './operator-error.ts';
+
+/** An epoll instance of the addon; opaque. */
+export type PollerHandle = { readonly __poller: never };
+
+/**
+ * The addon: Linux calls as thin as in libc (see native/). Every function answers with its result (>= 0) or with
+ * -errno; none throws for what the kernel refuses. Descriptors are non-blocking and close-on-exec.
+ */
+export type Native = {
+  /** A listening socket with SO_REUSEPORT and IP_FREEBIND: the address need not be this host's (yet). */
+  tcpListen(address: string, port: number, backlog: number): number;
+  /** A socket that is connecting; from `source` if given, whose port is chosen at connect when `sourcePort` is 0. */
+  tcpConnect(address: string, port: number, source: string | undefined, sourcePort: number): number;
+  /** Accepts one connection; `endpoint` (20 bytes) gets the client's address, see `readEndpoint`. */
+  accept(listener: number, endpoint: Uint8Array): number;
+  localName(fd: number, endpoint: Uint8Array): number;
+  remoteName(fd: number, endpoint: Uint8Array): number;
+  /** Bytes read into `bytes` at `offset`; 0 at the end of the stream. */
+  receive(fd: number, bytes: Uint8Array, offset: number, length: number): number;
+  /** Bytes that the kernel took. */
+  send(fd: number, bytes: Uint8Array, offset: number, length: number): number;
+  /** Sends FIN; reading goes on. */
+  shutdownWrite(fd: number): number;
+  close(fd: number): number;
+  setOption(fd: number, level: number, option: number, value: number | Uint8Array): number;
+  /** How many bytes of the option the kernel wrote into `value`. */
+  getOption(fd: number, level: number, option: number, value: Uint8Array): number;
+  /** A socket that sends whole Ethernet frames out of an interface (AF_PACKET); it receives nothing. */
+  packetOpen(interfaceIndex: number): number;
+  /**
+   * An epoll instance in Node's event loop. Once per turn, when anything is ready, `ready` is filled with pairs
+   * (id, events) and the callback gets their number. Level-triggered unless EPOLLET is asked for.
+   */
+  pollerOpen(ready: Int32Array, callback: (count: number) => void): PollerHandle | number;
+  pollerAdd(poller: PollerHandle, fd: number, events: number, id: number): number;
+  pollerModify(poller: PollerHandle, fd: number, events: number, id: number): number;
+  pollerRemove(poller: PollerHandle, fd: number): number;
+  pollerClose(poller: PollerHandle): number;
+  /** SCHED_FIFO for the calling process's main thread, 1..99; not inherited. Needs CAP_SYS_NICE. */
+  scheduleFifo(priority: number): number;
+  /** Locks the process's memory, present and future. Needs CAP_IPC_LOCK. */
+  lockMemory(): number;
+};
+
+let loaded: Native | undefined;
+
+/** Loads the addon once. Throws OperatorError `NATIVE_MISSING` when it has not been built. */
+export function loadNative(): Native {
+  const path = new URL('../../native/build/tandem.node', import.meta.url).pathname;
+  try {
+    loaded ??= createRequire(import.meta.url)(path) as Native;
+  } catch (cause) {
+    throw new OperatorError('NATIVE_MISSING', `the native addon ${path} cannot be loaded`, 'build it: make setup', {
+      cause,
+    });
+  }
+  return loaded;
+}
+
+/** "EADDRINUSE" for a negative result of a native call. */
+export function errnoName(result: number): string {
+  return getSystemErrorName(result);
+}
+
+/** Errors that the relay and the listeners tell apart, negative as the addon answers them. */
+export const errno = {
+  again: -constants.errno.EAGAIN,
+  interrupted: -constants.errno.EINTR,
+  tooManyFilesProcess: -constants.errno.EMFILE,
+  tooManyFilesSystem: -23, // ENFILE
+  addressInUse: -constants.errno.EADDRINUSE,
+  notPermitted: -constants.errno.EPERM,
+  accessDenied: -constants.errno.EACCES,
+} as const;
+
+/** epoll_event.events, from the kernel's include/uapi/linux/eventpoll.h. */
+export const epoll = {
+  in: 0x001,
+  out: 0x004,
+  error: 0x008,
+  hangUp: 0x010,
+  readHangUp: 0x2000,
+  /** EPOLLET: told once per change, not as long as it is so. */
+  edgeTriggered: -0x8000_0000,
+} as const;

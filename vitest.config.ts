@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+// Three projects, from the quickest to the slowest. Only the lab needs root (or user namespaces) and Debian packages.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'structure', include: ['test/tidy.test.ts'] } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts', 'test/scenarios/**/*.test.ts', 'test/sim/**/*.test.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts', 'test/interop/**/*.test.ts'],
+          // One machine, two cores: labs run one after the other, so that one never starves another's adverts.
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
