@@ -1,8 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
 // Three projects, from the quickest to the slowest. Only the lab needs root (or user namespaces) and Debian packages.
+const report = process.env.TANDEM_TEST_REPORT;
+
 export default defineConfig({
   test: {
+    reporters: [
+      'default',
+      ...(report === undefined ? [] : [['json', { outputFile: report }] as ['json', { outputFile: string }]]),
+    ],
     projects: [
       { test: { name: 'structure', include: ['test/tidy.test.ts'] } },
       {

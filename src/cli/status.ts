@@ -1,0 +1,100 @@
+import { systemClock } from '../runtime/index.ts';
+import type { PeerStatus, ServiceStatus, StatusDocument, VirtualRouterStatus } from '../node/index.ts';
+import { callNode } from './client.ts';
+import type { NodeOptions } from './program.ts';
+import { byteCount, duration, print, printJson, table } from './render.ts';
+
+export async function status(options: NodeOptions, watch: boolean): Promise<void> {
+  for (;;) {
+    const document = await fetchStatus(options);
+    if (watch && options.json !== true) process.stdout.write('\x1b[H\x1b[2J');
+    if (options.json === true) printJson(document);
+    else print(renderStatus(document));
+    if (!watch) return;
+    await systemClock.sleep(1_000);
+  }
+}
+
+export function fetchStatus(options: NodeOptions): Promise<StatusDocument> {
+  return callNode<StatusDocument>(
+    { socketDirectory: options.socket, node: options.node },
+    { method: 'GET', path: '/status' },
+  );
+}
+
+export function renderStatus(document: StatusDocument): string {
+  return [
+    `${document.node}: tandem ${document.version}, up ${duration(document.uptimeMs)}`,
+    ...document.warnings.map((warning) => `  ! ${warning}`),
+    '',
+    renderRouters(document.virtualRouters),
+    '',
+    renderPeer(document.peer),
+    ...document.services.flatMap((service) => ['', renderService(service)]),
+  ].join('\n');
+}
+
+function renderRouters(routers: readonly VirtualRouterStatus[]): string {
+  return table([
+    ['VIRTUAL ROUTER', 'STATE', 'SINCE', 'PRIORITY', 'ADDRESSES', 'ACTIVE NODE', 'LAST CHANGE'],
+    ...routers.map((router) => [
+      `${router.name} (${router.interface}, VRID ${router.vrid})`,
+      router.state,
+      duration(router.stateForMs),
+      String(router.priority),
+      router.addresses.join(' '),
+      router.activeAddress ?? '-',
+      router.lastCause ?? '-',
+    ]),
+  ]);
+}
+
+function renderPeer(peer: PeerStatus | undefined): string {
+  if (peer === undefined) return 'peer: none (a single node)';
+  const routers = Object.entries(peer.virtualRouters).map(([name, state]) => `${name} ${state}`);
+  const parts = [
+    peer.connected ? 'connected' : `not connected${peer.refused === undefined ? '' : ` (${peer.refused})`}`,
+    ...routers,
+    peer.inSync ? `in sync for ${duration(peer.inSyncForMs ?? 0)}` : 'not in sync',
+    ...(peer.lagEntries > 0 ? [`${peer.lagEntries} entries, ${duration(peer.lagMs)} behind`] : []),
+    ...(peer.configDiffers ? ['its configuration differs'] : []),
+  ];
+  return `peer ${peer.name}: ${parts.join(', ')}`;
+}
+
+function renderService(service: ServiceStatus): string {
+  const traffic = `${service.connections} connections (${service.connectionsTotal} in all), ${byteCount(
+    service.bytesIn,
+  )} in, ${byteCount(service.bytesOut)} out`;
+  const refused = Object.entries(service.refused)
+    .filter(([, count]) => count > 0)
+    .map(([reason, count]) => `${count} ${reason}`);
+  const lines = [
+    `service ${service.name} on ${service.listen}, ${service.balance}: ${traffic}`,
+    ...(service.listenError === undefined ? [] : [`  ! not listening: ${service.listenError}`]),
+    ...(refused.length === 0 ? [] : [`  not served: ${refused.join(', ')}`]),
+    ...(service.stickEntries === undefined ? [] : [`  stick table: ${service.stickEntries} entries`]),
+  ];
+  return [...lines, indent(renderServers(service))].join('\n');
+}
+
+export function renderServers(service: ServiceStatus): string {
+  return table([
+    ['SERVER', 'ADDRESS', 'HEALTH', 'STATE', 'WEIGHT', 'CONNECTIONS', 'TOTAL', 'FAILED', 'LAST CHECK'],
+    ...service.servers.map((server) => [
+      server.name,
+      server.address,
+      server.health,
+      server.state,
+      String(server.weight),
+      String(server.connections),
+      String(server.connectionsTotal),
+      String(server.connectFailures),
+      server.lastCheck ?? '-',
+    ]),
+  ]);
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '  ');
+}

@@ -1,0 +1,2 @@
+export { checkKeyFile, readKey } from './key-file.ts';
+export { loadConfig } from './load.ts';

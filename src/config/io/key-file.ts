@@ -1,0 +1,82 @@
+/** The file with the key that the two nodes share: what is wrong with it, and its bytes. */
+
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { fail, ok } from '../../base/index.ts';
+import type { Result } from '../../base/index.ts';
+import { OperatorError } from '../../runtime/index.ts';
+import { locate } from '../index.ts';
+import type { Config, Problem } from '../index.ts';
+import { explainFileError } from './file-error.ts';
+import type { Flaw } from './file-error.ts';
+import { readAtMost } from './read.ts';
+
+const keyBytesMin = 32;
+/** What TLS takes as a pre-shared key (OpenSSL: 512), with room to spare. */
+const keyBytesMax = 256;
+
+/**
+ * The key: the file's bytes without white space around them, 32 to 256. Throws OperatorError `KEY_FILE` when the file
+ * is absent, readable for others than its owner, or of the wrong length.
+ */
+export async function readKey(path: string): Promise<Uint8Array> {
+  const key = await examine(path);
+  if (key.ok) return key.value;
+  throw new OperatorError('KEY_FILE', `key file ${path}: ${key.reason.what}`, key.reason.mend);
+}
+
+/** The same as a problem of the configuration file, at its `sync.keyFile`. None without `sync`. */
+export async function checkKeyFile(config: Config, configPath: string): Promise<readonly Problem[]> {
+  if (config.sync === undefined) return [];
+  const key = await examine(config.sync.keyFile);
+  if (key.ok) return [];
+  const text = await readAtMost(configPath, Number.MAX_SAFE_INTEGER).catch(() => new Uint8Array());
+  const place = locate(new TextDecoder().decode(text), ['sync', 'keyFile']);
+  const what = `key file ${config.sync.keyFile}: ${key.reason.what}`;
+  return [{ file: configPath, ...place, path: 'sync.keyFile', what, mend: key.reason.mend }];
+}
+
+async function examine(path: string): Promise<Result<Uint8Array, Flaw>> {
+  const make = `make it: openssl rand -hex 32 > ${path} && chmod 600 ${path}; the same on both nodes`;
+  let file: FileHandle;
+  try {
+    // Non-blocking: a pipe without a writer would hold the opening for ever.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    return fail(explainFileError(error, make));
+  }
+  try {
+    return await examineOpen(file, path, make);
+  } catch (error) {
+    return fail(explainFileError(error, make));
+  } finally {
+    await file.close();
+  }
+}
+
+/** Looks at the open file, not at its path, so that what is checked is what is read. */
+async function examineOpen(file: FileHandle, path: string, make: string): Promise<Result<Uint8Array, Flaw>> {
+  const status = await file.stat();
+  if (!status.isFile()) return fail({ what: 'is no regular file', mend: 'name a regular file' });
+  if ((status.mode & 0o077) !== 0) {
+    const mode = (status.mode & 0o777).toString(8).padStart(4, '0');
+    return fail({ what: `others than its owner may use it (mode ${mode})`, mend: `chmod 600 ${path}` });
+  }
+  const key = trimmed(await readAtMost(file, keyBytesMax + 2));
+  if (key.length > keyBytesMax) return fail({ what: `is longer than ${keyBytesMax} bytes`, mend: make });
+  if (key.length < keyBytesMin) {
+    return fail({ what: `has ${key.length} bytes, too few for a key (${keyBytesMin})`, mend: make });
+  }
+  return ok(key);
+}
+
+function trimmed(bytes: Uint8Array): Uint8Array {
+  const isSpace = (byte: number | undefined): boolean =>
+    byte === 0x20 || (byte !== undefined && byte >= 9 && byte <= 13);
+  let start = 0;
+  let end = bytes.length;
+  while (isSpace(bytes[start])) start++;
+  while (end > start && isSpace(bytes[end - 1])) end--;
+  return bytes.slice(start, end);
+}

@@ -1,0 +1,219 @@
+/** The configuration file: every key with its meaning, range and default. `docs/configuration.md` says it at length. */
+
+import * as z from 'zod';
+import {
+  absolutePath,
+  choice,
+  duration,
+  endpoint,
+  flag,
+  hints,
+  hostAddress,
+  hostPrefix,
+  integer,
+  interfaceName,
+  list,
+  name,
+  perNode,
+  section,
+} from './fields.ts';
+
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+/** The defaults that depend on other values; all others stand with their keys below. */
+export const dependentDefaults = {
+  /** By the place of the node in `nodes`. */
+  priorities: [200, 100],
+  /** Never more than the check's own `inter`. */
+  checkTimeoutMs: second,
+} as const;
+
+const node = section(
+  'One node of the pair.',
+  {
+    name: name('Name of the node, which `tandem run --node` picks; the host name by default.', 'lb1'),
+    address: hostAddress('Its address on the LAN: source of adverts and of health checks.', '10.9.0.11'),
+    syncAddress: hostAddress('Its address on the sync link. Default: `address`.', '10.9.1.11').optional(),
+  },
+  '{name: lb1, address: 10.9.0.11}',
+);
+
+const sync = section(
+  'The connection between the two nodes; required when there are two.',
+  {
+    port: integer('TCP port on the sync addresses.', 1, 65_535, 7400).prefault(7400),
+    keyFile: absolutePath(
+      'File with the key that both nodes share: 32 to 4096 bytes, mode 0600. `openssl rand -hex 32` makes one.',
+      '/etc/tandem/sync.key',
+    ),
+    heartbeat: duration(
+      'How often each node tells the other that it lives, over the sync link.',
+      { minMs: 50, maxMs: 10 * second },
+      '250ms',
+    ).prefault('250ms'),
+  },
+  '{keyFile: /etc/tandem/sync.key}',
+);
+
+const virtualRouter = section(
+  'Addresses that move together between the nodes (RFC 9568).',
+  {
+    name: name('Name of the virtual router; unique.', 'web'),
+    vrid: integer('Virtual router identifier; unique per interface and address family.', 1, 255, 51),
+    interface: perNode(
+      'Interface that carries the addresses, or one for each node: `{lb1: eth0, lb2: ens3}`.',
+      interfaceName('Interface on this node.'),
+      "an interface's name of up to 15 characters",
+      'eth0',
+    ),
+    addresses: list(
+      'The virtual addresses, of one family; without a length an address stands alone (/32, /128).',
+      hostPrefix('A virtual address.', '10.9.0.100/24'),
+      1,
+      255,
+      '[10.9.0.100/24]',
+    ),
+    advertInterval: duration(
+      'How often the active node sends an advert. The standby takes over after about three of them.',
+      { minMs: 10, maxMs: 40_950, multipleMs: 10 },
+      '100ms',
+    ).prefault('100ms'),
+    priority: perNode(
+      'Who is preferred as active: the higher. One number for both, or one for each node. ' +
+        'Default: 200 for the node listed first, 100 for the second.',
+      integer('Priority of this node.', 1, 255, 200),
+      'a number from 1 to 255',
+      '{lb1: 200, lb2: 100}',
+    ).optional(),
+    preempt: flag('Whether a node of higher priority takes over from a healthy active one.', false).prefault(false),
+    mode: choice('How adverts travel: to the VRRP group, or to the other node alone.', [
+      'multicast',
+      'unicast',
+    ]).prefault('multicast'),
+    announceRefresh: duration(
+      'How often the active node announces the addresses again (gratuitous ARP, neighbour advertisement); 0s is off.',
+      { minMs: second, maxMs: day, zero: 'off' },
+      '60s',
+    ).prefault('60s'),
+  },
+  '{name: web, vrid: 51, interface: eth0, addresses: [10.9.0.100/24]}',
+);
+
+const check = section(
+  'Health check of the servers: a TCP connect.',
+  {
+    inter: duration('Time from one check of a server to its next.', { minMs: 10, maxMs: hour }, '2s').prefault('2s'),
+    timeout: duration(
+      'How long a check may take. Default: 1s, or `inter` where that is less.',
+      { minMs: 10, maxMs: minute },
+      '1s',
+    ).optional(),
+    rise: integer('How many checks in a row must pass until a server is up.', 1, 100, 2).prefault(2),
+    fall: integer('How many checks in a row must fail until a server is down.', 1, 100, 3).prefault(3),
+    port: integer("Port to check. Default: the server's own.", 1, 65_535, 8081).optional(),
+  },
+  '{inter: 2s}',
+);
+
+const server = section(
+  'One server behind a service.',
+  {
+    name: name('Name of the server; unique in its service.', 's1'),
+    address: endpoint('IP address and port; of the family of `listen`.', "'10.9.0.21:8080'"),
+    weight: integer('Share of the connections, in relation to the other servers; 0: none.', 0, 256, 1).prefault(1),
+  },
+  "{name: s1, address: '10.9.0.21:8080'}",
+);
+
+const service = section(
+  'One virtual address and port, and the servers behind it.',
+  {
+    name: name('Name of the service; unique.', 'web'),
+    listen: endpoint('Virtual address and port to accept connections on.', '10.9.0.100:80'),
+    mode: choice('How bytes travel: through the proxy.', ['proxy']).prefault('proxy'),
+    balance: choice('How a server is picked: in turn by weight, or the one with the fewest connections.', [
+      'roundrobin',
+      'leastconn',
+    ]).prefault('roundrobin'),
+    stick: section(
+      'Sends a client to the server that it had before.',
+      {
+        by: choice("What a client is known by: the connection's source address.", ['source']),
+        ttl: duration('How long a client is remembered.', { minMs: second, maxMs: 30 * day }, '30m').prefault('30m'),
+      },
+      '{by: source}',
+    ).optional(),
+    check: z
+      .union([z.literal(false), check])
+      .describe('Health check of the servers; `false` switches it off.')
+      .register(hints, { expected: 'a mapping or false', example: '{inter: 2s}' })
+      .prefault({}),
+    timeouts: section(
+      'How long to wait.',
+      {
+        connect: duration('For a server to accept.', { minMs: 10, maxMs: 5 * minute }, '4s').prefault('4s'),
+        idle: duration(
+          'For a byte in either direction on an established connection; 0s: for ever.',
+          { minMs: 10, maxMs: 30 * day, zero: 'none' },
+          '1h',
+        ).prefault('1h'),
+      },
+      '{connect: 4s, idle: 1h}',
+    ).prefault({}),
+    retries: integer('How many other servers are tried after one that did not accept.', 0, 100, 3).prefault(3),
+    servers: list('The servers.', server, 1, 1024, "[{name: s1, address: '10.9.0.21:8080'}]"),
+  },
+  "{name: web, listen: 10.9.0.100:80, servers: [{name: s1, address: '10.9.0.21:8080'}]}",
+);
+
+const workers = z
+  .union([integer('Processes.', 1, 64, 2), z.literal('auto')])
+  .describe("Proxy processes; 'auto' is one per core.")
+  .register(hints, { expected: 'a number from 1 to 64 or auto', example: 'auto' });
+
+export const fileSchema = section(
+  'Configuration of a Tandem pair; the same file on both nodes.',
+  {
+    nodes: list('The nodes: two make a pair.', node, 1, 2, '[{name: lb1, address: 10.9.0.11}]'),
+    sync: sync.optional(),
+    virtualRouters: list(
+      'The virtual routers.',
+      virtualRouter,
+      1,
+      1024,
+      '[{name: web, vrid: 51, interface: eth0, addresses: [10.9.0.100/24]}]',
+    ),
+    services: list('The services.', service, 0, 1024, '[]').prefault([]),
+    proxy: section('The proxy.', { workers: workers.prefault('auto') }, '{workers: auto}').prefault({}),
+    admin: section(
+      'Where the node is operated and watched.',
+      {
+        socket: absolutePath(
+          'Directory of the UNIX socket `<node>.sock`, which the commands talk to.',
+          '/run/tandem',
+        ).prefault('/run/tandem'),
+        listen: endpoint(
+          'Address and port of the read-only metrics and status. Default: none.',
+          '127.0.0.1:9600',
+        ).optional(),
+      },
+      '{socket: /run/tandem}',
+    ).prefault({}),
+    log: section(
+      'The log.',
+      {
+        level: choice('The least important lines that are still written.', ['error', 'warn', 'info', 'debug']).prefault(
+          'info',
+        ),
+      },
+      '{level: info}',
+    ).prefault({}),
+  },
+  '{nodes: [...], virtualRouters: [...]}',
+);
+
+/** The file as the schema reads it: defaults filled in, values converted, nothing resolved yet. */
+export type ConfigFile = z.output<typeof fileSchema>;

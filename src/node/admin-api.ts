@@ -1,0 +1,214 @@
+/**
+ * The operator's door: HTTP/JSON on a UNIX socket that only its owner may open. The same status is served read-only,
+ * without anything that changes the node, on `admin.listen` for monitoring.
+ */
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { fastify } from 'fastify';
+import type { FastifyInstance } from 'fastify';
+import { OperatorError } from '../runtime/index.ts';
+import type { Clock, Service } from '../runtime/index.ts';
+import type { EventLog, NodeEvent } from './events.ts';
+import type { FailoverReport, StatusDocument } from './status-document.ts';
+
+export type ServerAction =
+  { readonly action: 'drain' | 'ready' | 'maint' } | { readonly action: 'weight'; readonly weight: number | undefined };
+
+export type FailoverRequest = {
+  /** The node that shall be active; undefined: the one that is not. */
+  readonly to: string | undefined;
+  readonly force: boolean;
+  readonly timeoutMs: number;
+};
+
+/** What the API can ask the node to do. Refusals are thrown as OperatorError. */
+export type NodeControl = {
+  status(): Promise<StatusDocument>;
+  failover(request: FailoverRequest): Promise<FailoverReport>;
+  setServer(service: string, server: string, change: ServerAction): void;
+  metrics(): Promise<string>;
+};
+
+export type AdminOptions = {
+  readonly socketPath: string;
+  readonly listen: { readonly address: string; readonly port: number } | undefined;
+};
+
+/** Requests carry a name or a number: more is not asked for. */
+const bodyBytesMax = 16_384;
+const longPollMs = 25_000;
+
+export class AdminApi implements Service {
+  readonly name = 'admin API';
+  readonly #options: AdminOptions;
+  readonly #control: NodeControl;
+  readonly #events: EventLog;
+  readonly #clock: Clock;
+  readonly #servers: FastifyInstance[] = [];
+
+  constructor(options: AdminOptions, dependencies: { control: NodeControl; events: EventLog; clock: Clock }) {
+    this.#options = options;
+    this.#control = dependencies.control;
+    this.#events = dependencies.events;
+    this.#clock = dependencies.clock;
+  }
+
+  async start(): Promise<void> {
+    await this.#startOnSocket();
+    if (this.#options.listen !== undefined) await this.#startReadOnly(this.#options.listen);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.close()));
+    await rm(this.#options.socketPath, { force: true });
+  }
+
+  async #startOnSocket(): Promise<void> {
+    const path = this.#options.socketPath;
+    await makeDirectory(dirname(path));
+    if (await isAnswering(path)) {
+      throw new OperatorError('ALREADY_RUNNING', `a node is running already on ${path}`, 'stop it, or choose --node');
+    }
+    // What is left is the socket of a node that was killed.
+    await rm(path, { force: true });
+    const server = this.#createServer();
+    this.#addReadRoutes(server);
+    this.#addWriteRoutes(server);
+    // The socket must never be open to others, not even for the moment between bind and chmod.
+    const previousMask = process.umask(0o177);
+    try {
+      await server.listen({ path });
+    } finally {
+      process.umask(previousMask);
+    }
+    await chmod(path, 0o600);
+  }
+
+  async #startReadOnly(listen: { address: string; port: number }): Promise<void> {
+    const server = this.#createServer();
+    this.#addReadRoutes(server);
+    try {
+      await server.listen({ host: listen.address, port: listen.port });
+    } catch (cause) {
+      const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
+      throw new OperatorError(
+        'ADMIN_LISTEN',
+        `admin.listen ${listen.address}:${listen.port}: ${code}`,
+        'choose a free port on an address of this host',
+        { cause },
+      );
+    }
+  }
+
+  #createServer(): FastifyInstance {
+    // Connections that are kept alive would hold up the end of the process.
+    const server = fastify({ logger: false, bodyLimit: bodyBytesMax, forceCloseConnections: true });
+    server.setErrorHandler((error, _request, reply) => {
+      if (error instanceof OperatorError) return reply.code(409).send({ error: error.message, mend: error.mend });
+      const status = (error as { statusCode?: number }).statusCode ?? 500;
+      return reply.code(status).send({ error: error instanceof Error ? error.message : String(error) });
+    });
+    this.#servers.push(server);
+    return server;
+  }
+
+  #addReadRoutes(server: FastifyInstance): void {
+    server.get('/status', () => this.#control.status());
+    server.get('/healthz', async (_request, reply) => {
+      const status = await this.#control.status();
+      const faults = status.virtualRouters.filter((router) => router.state === 'initialize').map(({ name }) => name);
+      return reply.code(faults.length === 0 ? 200 : 503).send({ ok: faults.length === 0, faults });
+    });
+    server.get('/metrics', async (_request, reply) =>
+      reply.type('text/plain; version=0.0.4; charset=utf-8').send(await this.#control.metrics()),
+    );
+  }
+
+  #addWriteRoutes(server: FastifyInstance): void {
+    server.get<{ Querystring: { after?: string; wait?: string } }>('/events', (request) =>
+      this.#eventsAfter(Number(request.query.after ?? 0), request.query.wait === '1', request.raw),
+    );
+    server.post<{ Body: Partial<FailoverRequest> }>('/failover', { schema: failoverSchema }, (request) =>
+      this.#control.failover({
+        to: request.body.to,
+        force: request.body.force ?? false,
+        timeoutMs: request.body.timeoutMs ?? 10_000,
+      }),
+    );
+    server.post<{ Body: ServerAction & { service: string; server: string } }>(
+      '/server',
+      { schema: serverSchema },
+      async (request) => {
+        const { service, server: name, ...change } = request.body;
+        this.#control.setServer(service, name, change);
+        return this.#control.status();
+      },
+    );
+  }
+
+  /** With `wait`, answers when there is at least one event, or with none after a while: a follower asks again. */
+  async #eventsAfter(sequence: number, wait: boolean, request: NodeJS.EventEmitter): Promise<readonly NodeEvent[]> {
+    const events = this.#events.after(sequence);
+    if (events.length > 0 || !wait) return events;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        unfollow();
+        timer.cancel();
+        resolve();
+      };
+      const unfollow = this.#events.follow(done);
+      const timer = this.#clock.after(longPollMs, done);
+      request.once('close', done);
+    });
+    return this.#events.after(sequence);
+  }
+}
+
+const failoverSchema = {
+  body: {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      to: { type: 'string', maxLength: 64 },
+      force: { type: 'boolean' },
+      timeoutMs: { type: 'number', minimum: 100, maximum: 600_000 },
+    },
+  },
+};
+
+const serverSchema = {
+  body: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['service', 'server', 'action'],
+    properties: {
+      service: { type: 'string', maxLength: 64 },
+      server: { type: 'string', maxLength: 64 },
+      action: { enum: ['drain', 'ready', 'maint', 'weight'] },
+      weight: { type: 'integer', minimum: 0, maximum: 256 },
+    },
+  },
+};
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o755 });
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new OperatorError('ADMIN_SOCKET', `admin.socket ${path}: ${code}`, 'name a directory that can be made', {
+      cause,
+    });
+  }
+}
+
+function isAnswering(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+}

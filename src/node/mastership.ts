@@ -1,0 +1,135 @@
+/**
+ * Who is active, as both nodes know it: this node's virtual routers and what the peer says of its own over the sync
+ * link. The LAN's adverts decide the election; this carries the mastership epoch, the second heartbeat, so that two
+ * actives end within a round trip where the adverts do not pass.
+ */
+import type { Fence } from './vrrp-protocol.ts';
+import type { RouterState } from './status-document.ts';
+
+export type RouterRole = {
+  readonly state: RouterState;
+  readonly epoch: number;
+  readonly priority: number;
+  /** The node's own address on the LAN. */
+  readonly address: string;
+};
+
+export type MastershipEvents = {
+  /** The peer is active in a virtual router. */
+  readonly onFence: (router: string, fence: Fence) => void;
+  /** The peer is no longer active, or not to be heard. */
+  readonly onFenceLifted: (router: string) => void;
+  readonly sendRoles: (roles: Readonly<Record<string, RouterRole>>) => void;
+};
+
+export class Mastership {
+  readonly #events: MastershipEvents;
+  readonly #own = new Map<string, RouterRole>();
+  readonly #peer = new Map<string, RouterRole>();
+  readonly #waiting = new Set<() => void>();
+
+  constructor(routers: Readonly<Record<string, RouterRole>>, events: MastershipEvents) {
+    this.#events = events;
+    for (const [name, role] of Object.entries(routers)) this.#own.set(name, role);
+  }
+
+  own(router: string): RouterRole | undefined {
+    return this.#own.get(router);
+  }
+
+  peer(router: string): RouterRole | undefined {
+    return this.#peer.get(router);
+  }
+
+  /** The virtual routers that this node holds. */
+  held(): readonly string[] {
+    return [...this.#own].filter(([, role]) => role.state === 'active').map(([name]) => name);
+  }
+
+  heldByPeer(): readonly string[] {
+    return [...this.#peer].filter(([, role]) => role.state === 'active').map(([name]) => name);
+  }
+
+  peerStates(): Readonly<Record<string, RouterState>> {
+    return Object.fromEntries([...this.#peer].map(([name, role]) => [name, role.state]));
+  }
+
+  onOwnChange(router: string, state: RouterState, epoch: number): void {
+    const role = this.#own.get(router);
+    if (role === undefined) return;
+    this.#own.set(router, { ...role, state, epoch });
+    this.announce();
+    this.#wake();
+  }
+
+  /** Tells the peer where this node stands; on every change and when the sync link comes up. */
+  announce(): void {
+    this.#events.sendRoles(Object.fromEntries(this.#own));
+  }
+
+  /** The peer's word. What is not of the right form is ignored: the answer says so. */
+  onPeerRoles(body: unknown): boolean {
+    const roles = readRoles(body);
+    if (roles === undefined) return false;
+    for (const [router, role] of roles) {
+      if (!this.#own.has(router)) continue;
+      const before = this.#peer.get(router);
+      this.#peer.set(router, role);
+      if (role.state === 'active') this.#events.onFence(router, role);
+      else if (before?.state === 'active') this.#events.onFenceLifted(router);
+    }
+    this.#wake();
+    return true;
+  }
+
+  onPeerLost(): void {
+    const routers = [...this.#peer.keys()];
+    this.#peer.clear();
+    for (const router of routers) this.#events.onFenceLifted(router);
+    this.#wake();
+  }
+
+  /** Resolves as soon as the condition holds; checked now and after every change of a role. */
+  async until(condition: () => boolean, signal: AbortSignal): Promise<boolean> {
+    while (!condition()) {
+      if (signal.aborted) return false;
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          this.#waiting.delete(wake);
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#waiting.add(wake);
+        signal.addEventListener('abort', wake, { once: true });
+      });
+    }
+    return true;
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#waiting]) wake();
+  }
+}
+
+function readRoles(body: unknown): Map<string, RouterRole> | undefined {
+  if (typeof body !== 'object' || body === null) return undefined;
+  const roles = new Map<string, RouterRole>();
+  for (const [router, value] of Object.entries(body)) {
+    const role = readRole(value);
+    if (role === undefined) return undefined;
+    roles.set(router, role);
+  }
+  return roles;
+}
+
+function readRole(value: unknown): RouterRole | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { state, epoch, priority, address } = value as Readonly<Record<string, unknown>>;
+  if (state !== 'initialize' && state !== 'backup' && state !== 'active') return undefined;
+  if (!isCount(epoch) || !isCount(priority) || typeof address !== 'string' || address.length > 45) return undefined;
+  return { state, epoch, priority, address };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}

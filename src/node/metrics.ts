@@ -1,0 +1,62 @@
+import { Counter, Gauge, Registry } from 'prom-client';
+import type { StatusDocument } from './status-document.ts';
+
+/** The status as Prometheus text. Built anew for each scrape, so that nothing that is gone lingers. */
+export function renderMetrics(status: StatusDocument): Promise<string> {
+  const registry = new Registry();
+  addNodeMetrics(registry, status);
+  addServiceMetrics(registry, status);
+  return registry.metrics();
+}
+
+function addNodeMetrics(registry: Registry, status: StatusDocument): void {
+  const active = gauge(registry, 'tandem_active', '1 while this node holds the virtual router', ['router']);
+  const epoch = gauge(registry, 'tandem_epoch', 'mastership epoch', ['router']);
+  const vrrp = counter(registry, 'tandem_vrrp_total', 'VRRP events by kind', ['router', 'kind']);
+  for (const router of status.virtualRouters) {
+    active.set({ router: router.name }, router.state === 'active' ? 1 : 0);
+    epoch.set({ router: router.name }, router.epoch);
+    for (const [kind, count] of Object.entries(router.counters)) vrrp.inc({ router: router.name, kind }, count);
+  }
+  const { peer } = status;
+  if (peer === undefined) return;
+  gauge(registry, 'tandem_peer_connected', '1 while the sync link to the peer is up').set(peer.connected ? 1 : 0);
+  gauge(registry, 'tandem_in_sync', '1 while the peer has all that this node has').set(peer.inSync ? 1 : 0);
+  gauge(registry, 'tandem_sync_lag_seconds', 'age of the oldest change the peer has not confirmed').set(
+    peer.lagMs / 1_000,
+  );
+  const sync = counter(registry, 'tandem_sync_total', 'sync events by kind', ['kind']);
+  for (const [kind, count] of Object.entries(peer.counters)) sync.inc({ kind }, count);
+}
+
+function addServiceMetrics(registry: Registry, status: StatusDocument): void {
+  const open = gauge(registry, 'tandem_connections', 'client connections open now', ['service']);
+  const total = counter(registry, 'tandem_connections_total', 'client connections accepted', ['service']);
+  const bytes = counter(registry, 'tandem_bytes_total', 'bytes relayed', ['service', 'direction']);
+  const refused = counter(registry, 'tandem_refused_total', 'connections not served', ['service', 'reason']);
+  const up = gauge(registry, 'tandem_server_up', '1 while the checks pass', ['service', 'server']);
+  const serverOpen = gauge(registry, 'tandem_server_connections', 'connections to a server', ['service', 'server']);
+  const failures = counter(registry, 'tandem_server_connect_failures_total', 'failed connects', ['service', 'server']);
+  for (const service of status.services) {
+    const labels = { service: service.name };
+    open.set(labels, service.connections);
+    total.inc(labels, service.connectionsTotal);
+    bytes.inc({ ...labels, direction: 'in' }, service.bytesIn);
+    bytes.inc({ ...labels, direction: 'out' }, service.bytesOut);
+    for (const [reason, count] of Object.entries(service.refused)) refused.inc({ ...labels, reason }, count);
+    for (const server of service.servers) {
+      const serverLabels = { ...labels, server: server.name };
+      up.set(serverLabels, server.health === 'down' ? 0 : 1);
+      serverOpen.set(serverLabels, server.connections);
+      failures.inc(serverLabels, server.connectFailures);
+    }
+  }
+}
+
+function gauge<Label extends string>(registry: Registry, name: string, help: string, labelNames: Label[] = []) {
+  return new Gauge({ name, help, labelNames, registers: [registry] });
+}
+
+function counter<Label extends string>(registry: Registry, name: string, help: string, labelNames: Label[] = []) {
+  return new Counter({ name, help, labelNames, registers: [registry] });
+}

@@ -1,0 +1,108 @@
+/**
+ * What `tandem status --json`, the admin socket and the read-only port show. Field names are a contract with the
+ * scripts of operators: add, do not rename. Times that people compare are milliseconds ago, never wall clock.
+ */
+export type StatusDocument = {
+  readonly node: string;
+  readonly version: string;
+  readonly pid: number;
+  readonly uptimeMs: number;
+  readonly configHash: string;
+  readonly virtualRouters: readonly VirtualRouterStatus[];
+  /** Undefined on a single node. */
+  readonly peer: PeerStatus | undefined;
+  readonly services: readonly ServiceStatus[];
+  readonly processes: readonly ProcessStatus[];
+  readonly realtime: RealtimeStatus | undefined;
+  /** What an operator should look at, one sentence each; empty when all is well. */
+  readonly warnings: readonly string[];
+};
+
+export type RouterState = 'initialize' | 'backup' | 'active';
+
+export type VirtualRouterStatus = {
+  readonly name: string;
+  readonly vrid: number;
+  readonly interface: string;
+  readonly addresses: readonly string[];
+  readonly state: RouterState;
+  readonly stateForMs: number;
+  readonly priority: number;
+  readonly epoch: number;
+  /** The address that the active node's adverts come from, as far as this node knows. */
+  readonly activeAddress: string | undefined;
+  readonly advertIntervalMs: number;
+  readonly lastCause: string | undefined;
+  readonly counters: Readonly<Record<string, number>>;
+};
+
+export type PeerStatus = {
+  readonly name: string;
+  readonly connected: boolean;
+  /** Why the peer or this node refused the sync connection, as a sentence. */
+  readonly refused: string | undefined;
+  readonly inSync: boolean;
+  readonly inSyncForMs: number | undefined;
+  readonly lagEntries: number;
+  readonly lagMs: number;
+  readonly configDiffers: boolean;
+  /** The peer's own word on its virtual routers; empty when it is not connected. */
+  readonly virtualRouters: Readonly<Record<string, RouterState>>;
+  readonly counters: Readonly<Record<string, number>>;
+};
+
+export type ServiceStatus = {
+  readonly name: string;
+  readonly listen: string;
+  readonly balance: string;
+  /** Why it does not listen, if it does not. */
+  readonly listenError: string | undefined;
+  readonly connections: number;
+  readonly connectionsTotal: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Connections that were not served, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
+  readonly stickEntries: number | undefined;
+  readonly servers: readonly ServerStatus[];
+};
+
+export type ServerStatus = {
+  readonly name: string;
+  readonly address: string;
+  readonly health: 'up' | 'down' | 'unchecked';
+  readonly state: 'ready' | 'drain' | 'maint';
+  readonly weight: number;
+  readonly connections: number;
+  readonly connectionsTotal: number;
+  readonly connectFailures: number;
+  readonly lastCheck: string | undefined;
+};
+
+export type ProcessStatus = {
+  readonly name: string;
+  readonly pid: number | undefined;
+  readonly restarts: number;
+};
+
+/** Whether the vrrp process got what makes it punctual: "yes", or the errno name that the kernel answered. */
+export type RealtimeStatus = {
+  readonly fifoScheduling: string;
+  readonly lockedMemory: string;
+};
+
+/** What `tandem failover` answers. */
+export type FailoverReport = {
+  readonly from: string;
+  readonly to: string;
+  readonly virtualRouters: readonly string[];
+  /** From the command to the peer serving, in milliseconds. */
+  readonly durationMs: number;
+  /**
+   * The longest time in which no new connection to a virtual address was answered, as measured by connecting from the
+   * old active node; undefined where there is no service to connect to.
+   */
+  readonly gapMs: number | undefined;
+  readonly connectionsMoved: number;
+  readonly connectionsReset: number;
+};

@@ -1,0 +1,65 @@
+/** What the node's main process and its vrrp process say to each other. Everything here survives a structured clone. */
+import type { IpPrefix } from '../base/index.ts';
+import type { LogFields, LogLevel } from '../runtime/index.ts';
+import type { RouterState } from './status-document.ts';
+
+export type RouterSpec = {
+  readonly name: string;
+  readonly vrid: number;
+  readonly interface: string;
+  readonly addresses: readonly IpPrefix[];
+  readonly priority: number;
+  readonly advertIntervalMs: number;
+  readonly preempt: boolean;
+  /** Where adverts leave from. */
+  readonly ownAddress: string;
+  /** Undefined: multicast. */
+  readonly unicastPeer: string | undefined;
+  /** Gratuitous ARP again and again while active; 0: only after becoming active. */
+  readonly announceRefreshMs: number;
+};
+
+export type Fence = { readonly epoch: number; readonly priority: number; readonly address: string };
+
+export type VrrpCommand =
+  | { readonly type: 'configure'; readonly routers: readonly RouterSpec[]; readonly logLevel: LogLevel }
+  /** The peer says that it is active: who has the higher epoch stays. */
+  | { readonly type: 'fence'; readonly router: string; readonly fence: Fence }
+  /** The peer is not active, or cannot be asked any more. */
+  | { readonly type: 'fence-lifted'; readonly router: string }
+  /** Switchover, to the one that is active: yield as soon as the peer is heard to be active. */
+  | { readonly type: 'hand-over'; readonly router: string; readonly graceMs: number }
+  /** Switchover, to the one that shall be active: become it now. */
+  | { readonly type: 'take-over'; readonly router: string; readonly epoch: number; readonly graceMs: number }
+  /** Give the addresses up with a priority-0 advert and stand for election again. */
+  | { readonly type: 'resign'; readonly router: string }
+  | { readonly type: 'report-status'; readonly id: number }
+  /** Release everything, say goodbye with priority 0, exit. */
+  | { readonly type: 'stop' };
+
+export type VrrpReport =
+  | { readonly type: 'ready'; readonly fifoScheduling: string; readonly lockedMemory: string }
+  /** An operator has to mend something; the process exits and is not started again. */
+  | { readonly type: 'failed'; readonly code: string; readonly what: string; readonly mend: string }
+  | {
+      readonly type: 'transition';
+      readonly router: string;
+      readonly from: RouterState;
+      readonly to: RouterState;
+      readonly cause: string;
+      readonly epoch: number;
+    }
+  | { readonly type: 'address-event'; readonly router: string; readonly message: string; readonly fields: LogFields }
+  | { readonly type: 'status'; readonly id: number; readonly routers: readonly RouterReport[] }
+  | { readonly type: 'log'; readonly level: LogLevel; readonly fields: LogFields; readonly message: string };
+
+export type RouterReport = {
+  readonly name: string;
+  readonly state: RouterState;
+  readonly stateForMs: number;
+  readonly priority: number;
+  readonly epoch: number;
+  readonly activeAddress: string | undefined;
+  readonly lastCause: string | undefined;
+  readonly counters: Readonly<Record<string, number>>;
+};

@@ -1,0 +1,153 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../../src/config/index.ts';
+import { pair, pairWith, parsed } from './fixtures.ts';
+
+describe('a correct file', () => {
+  test('gets every default, resolved for each node', () => {
+    expect(parsed(pair)).toEqual({
+      nodes: [
+        { name: 'lb1', address: '10.9.0.11', syncAddress: '10.9.1.11' },
+        { name: 'lb2', address: '10.9.0.12', syncAddress: '10.9.1.12' },
+      ],
+      sync: { port: 7400, keyFile: '/etc/tandem/sync.key', heartbeatMs: 250 },
+      virtualRouters: [
+        {
+          name: 'web',
+          vrid: 51,
+          interface: { lb1: 'eth0', lb2: 'eth0' },
+          family: 4,
+          addresses: [{ address: '10.9.0.100', prefixLength: 24 }],
+          advertIntervalMs: 100,
+          priority: { lb1: 200, lb2: 100 },
+          preempt: false,
+          mode: 'multicast',
+          announceRefreshMs: 60_000,
+        },
+      ],
+      services: [
+        {
+          name: 'web',
+          listen: { address: '10.9.0.100', port: 80 },
+          mode: 'proxy',
+          balance: 'roundrobin',
+          stick: undefined,
+          check: { interMs: 2_000, timeoutMs: 1_000, rise: 2, fall: 3, port: undefined },
+          timeouts: { connectMs: 4_000, idleMs: 3_600_000 },
+          retries: 3,
+          servers: [{ name: 's1', address: { address: '10.9.0.21', port: 8080 }, weight: 1 }],
+        },
+      ],
+      proxy: { workers: 'auto' },
+      admin: { socket: '/run/tandem', listen: undefined },
+      log: { level: 'info' },
+    });
+  });
+
+  test('is believed in what it says instead of the defaults', () => {
+    const config = parsed(`
+nodes:
+  - {name: a, address: '2001:DB8::0011'}
+  - {name: b, address: '2001:db8::12'}
+sync: {port: 1, keyFile: /k, heartbeat: 1s}
+virtualRouters:
+  - name: six
+    vrid: 7
+    interface: {a: eth1, b: ens3}
+    addresses: ['2001:db8::100', '2001:db8::101/64']
+    advertInterval: 40.95s
+    priority: {a: 10, b: 255}
+    preempt: true
+    mode: unicast
+    announceRefresh: 0s
+services:
+  - name: s
+    listen: '[2001:db8:0::101]:65535'
+    balance: leastconn
+    stick: {by: source, ttl: 1d}
+    check: {inter: 100ms, timeout: 50ms, rise: 1, fall: 1, port: 9}
+    timeouts: {connect: 1.5s, idle: 0s}
+    retries: 0
+    servers: [{name: x, address: '[2001:db8::21]:1', weight: 0}]
+  - name: unchecked
+    listen: '[2001:db8::101]:1'
+    check: false
+    servers: [{name: x, address: '[2001:db8::21]:1', weight: 256}]
+proxy: {workers: 64}
+admin: {socket: /tmp/t, listen: '[::1]:9600'}
+log: {level: debug}
+`);
+    expect(config.nodes[0]).toEqual({ name: 'a', address: '2001:db8::11', syncAddress: '2001:db8::11' });
+    expect(config.sync).toEqual({ port: 1, keyFile: '/k', heartbeatMs: 1_000 });
+    expect(config.virtualRouters[0]).toEqual({
+      name: 'six',
+      vrid: 7,
+      interface: { a: 'eth1', b: 'ens3' },
+      family: 6,
+      addresses: [
+        { address: '2001:db8::100', prefixLength: 128 },
+        { address: '2001:db8::101', prefixLength: 64 },
+      ],
+      advertIntervalMs: 40_950,
+      priority: { a: 10, b: 255 },
+      preempt: true,
+      mode: 'unicast',
+      announceRefreshMs: undefined,
+    });
+    expect(config.services[0]).toEqual({
+      name: 's',
+      listen: { address: '2001:db8::101', port: 65_535 },
+      mode: 'proxy',
+      balance: 'leastconn',
+      stick: { by: 'source', ttlMs: 86_400_000 },
+      check: { interMs: 100, timeoutMs: 50, rise: 1, fall: 1, port: 9 },
+      timeouts: { connectMs: 1_500, idleMs: undefined },
+      retries: 0,
+      servers: [{ name: 'x', address: { address: '2001:db8::21', port: 1 }, weight: 0 }],
+    });
+    expect(config.services[1]?.check).toBeUndefined();
+    expect(config.proxy.workers).toBe(64);
+    expect(config.admin).toEqual({ socket: '/tmp/t', listen: { address: '::1', port: 9_600 } });
+    expect(config.log.level).toBe('debug');
+  });
+
+  test('with one node needs no sync', () => {
+    const config = parsed(`
+nodes: [{name: only, address: 10.0.0.1}]
+virtualRouters: [{name: r, vrid: 1, interface: lo, addresses: [10.0.0.9], priority: 7}]
+`);
+    expect(config.sync).toBeUndefined();
+    expect(config.services).toEqual([]);
+    expect(config.virtualRouters[0]?.priority).toEqual({ only: 7 });
+    expect(config.virtualRouters[0]?.addresses).toEqual([{ address: '10.0.0.9', prefixLength: 32 }]);
+  });
+
+  test('that checks often gets a timeout that fits into the interval', () => {
+    const config = parsed(pairWith(['    servers:', '    check: {inter: 300ms}\n    servers:']));
+    expect(config.services[0]?.check).toMatchObject({ interMs: 300, timeoutMs: 300 });
+  });
+
+  test('may let a check last as long as its interval', () => {
+    const config = parsed(pairWith(['    servers:', '    check: {inter: 3s, timeout: 3s}\n    servers:']));
+    expect(config.services[0]?.check).toMatchObject({ interMs: 3_000, timeoutMs: 3_000 });
+  });
+
+  test('may say common things once, with an anchor', () => {
+    const config = parsed(`${pair.replace('    servers:', '    check: &often {inter: 1s}\n    servers:')}
+  - {name: b, listen: '10.9.0.100:81', check: *often, servers: [{name: s, address: '10.9.0.21:81'}]}
+`);
+    expect(config.services[1]?.check?.interMs).toBe(1_000);
+  });
+
+  test('may use a VRID for IPv4 and IPv6 on one interface, or on two interfaces', () => {
+    const six = "  - {name: six, vrid: 51, interface: eth0, addresses: ['2001:db8::1']}\n";
+    const other = '  - {name: other, vrid: 51, interface: eth1, addresses: [10.8.0.1]}\n';
+    expect(parsed(pairWith(['services:', `${six}${other}services:`])).virtualRouters).toHaveLength(3);
+  });
+});
+
+test('the example is correct', () => {
+  const path = 'deploy/examples/pair.yaml';
+  const result = parseConfig(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'), path);
+  expect(result).toMatchObject({ ok: true, value: { nodes: [{ name: 'lb1' }, { name: 'lb2' }] } });
+});

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { Mastership } from '../../../src/node/mastership.ts';
+
+describe('Mastership', () => {
+  it('tells the peer each change of its own', () => {
+    const { mastership, trace } = setup();
+    mastership.onOwnChange('web', 'active', 3);
+    expect(trace).toEqual(['send web=active@3 db=backup@0']);
+    expect(mastership.held()).toEqual(['web']);
+  });
+
+  it('fences where the peer is active, and lifts the fence when it is not any more', () => {
+    const { mastership, trace } = setup();
+    mastership.onPeerRoles({ web: role('active', 7) });
+    mastership.onPeerRoles({ web: role('backup', 7) });
+    mastership.onPeerRoles({ web: role('backup', 7) });
+    expect(trace).toEqual(['fence web 7', 'lifted web']);
+  });
+
+  it('lifts every fence when the peer is lost', () => {
+    const { mastership, trace } = setup();
+    mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
+    mastership.onPeerLost();
+    expect(trace).toEqual(['fence web 7', 'lifted web', 'lifted db']);
+    expect(mastership.heldByPeer()).toEqual([]);
+  });
+
+  it.each([
+    ['no object', 7],
+    ['nothing', null],
+    ['a state that does not exist', { web: { ...role('active', 1), state: 'master' } }],
+    ['a negative epoch', { web: role('active', -1) }],
+    ['an epoch with a fraction', { web: role('active', 1.5) }],
+    ['an address of a megabyte', { web: { ...role('active', 1), address: 'x'.repeat(1e6) } }],
+  ])('refuses %s whole', (_what, body) => {
+    const { mastership, trace } = setup();
+    expect(mastership.onPeerRoles(body)).toBe(false);
+    expect(trace).toEqual([]);
+  });
+
+  it('ignores virtual routers that it does not have', () => {
+    const { mastership, trace } = setup();
+    expect(mastership.onPeerRoles({ other: role('active', 9) })).toBe(true);
+    expect([trace, mastership.peerStates()]).toEqual([[], {}]);
+  });
+
+  it('wakes who waits for a role, and gives up when told to', async () => {
+    const { mastership } = setup();
+    const isActive = mastership.until(() => mastership.held().length > 0, new AbortController().signal);
+    mastership.onOwnChange('db', 'active', 1);
+    expect(await isActive).toBe(true);
+    const controller = new AbortController();
+    const never = mastership.until(() => false, controller.signal);
+    controller.abort();
+    expect(await never).toBe(false);
+  });
+});
+
+function role(state: string, epoch: number): Record<string, unknown> {
+  return { state, epoch, priority: 100, address: '10.0.0.2' };
+}
+
+function setup(): { mastership: Mastership; trace: string[] } {
+  const trace: string[] = [];
+  const own = { state: 'backup', epoch: 0, priority: 200, address: '10.0.0.1' } as const;
+  const mastership = new Mastership(
+    { web: own, db: own },
+    {
+      onFence: (router, fence) => trace.push(`fence ${router} ${fence.epoch}`),
+      onFenceLifted: (router) => trace.push(`lifted ${router}`),
+      sendRoles: (roles) =>
+        trace.push(
+          `send ${Object.entries(roles)
+            .map(([name, { state, epoch }]) => `${name}=${state}@${epoch}`)
+            .join(' ')}`,
+        ),
+    },
+  );
+  return { mastership, trace };
+}
