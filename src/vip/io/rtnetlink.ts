@@ -1,0 +1,131 @@
+/**
+ * Linux's side of `AddressKernel` over rtnetlink. Two sockets: one asks, the other listens, since an event that arrives
+ * amid the parts of an answer would tear it apart.
+ */
+import { getSystemErrorName } from 'node:util';
+import {
+  createNetlink,
+  FlagsGet,
+  FlagsNew,
+  MessageType as ControlMessageType,
+  parseError,
+  Protocol,
+  rt,
+} from 'node-netlink';
+import type { NetlinkMessage, NetlinkSocket } from 'node-netlink';
+import { assert } from '../../base/index.ts';
+import type { IpPrefix } from '../../base/index.ts';
+import type { PresentAddress } from '../index.ts';
+import type { AddressKernel, AddressKernelEvents, Link, Refusal } from './address-kernel.ts';
+import {
+  addressWithoutAddress,
+  allAddresses,
+  allLinks,
+  encodeAddress,
+  parseAddress,
+  parseLink,
+} from './rtnetlink-messages.ts';
+
+const { MessageType, MulticastGroups } = rt;
+
+const socketOptions = { recvBufferSize: 1 << 20, sendBufferSize: 1 << 16 } as const;
+/** The kernel answers at once; an answer that was lost must not block everything behind it. */
+const answerTimeoutMs = 1000;
+
+export class Rtnetlink implements AddressKernel {
+  #requests: NetlinkSocket | undefined;
+  #listener: NetlinkSocket | undefined;
+
+  open(events: AddressKernelEvents): void {
+    this.#requests = createNetlink(Protocol.ROUTE, socketOptions);
+    // What goes wrong with a request shows as its timeout.
+    this.#requests.on('error', () => undefined);
+    this.#listener = createNetlink(Protocol.ROUTE, socketOptions);
+    this.#listener.on('message', (messages) => messages.forEach((message) => dispatch(message, events)));
+    // ENOBUFS: the receive buffer overflowed.
+    this.#listener.on('error', () => events.onOverrun());
+    this.#listener.addMembership(MulticastGroups.LINK);
+    this.#listener.addMembership(MulticastGroups.IPV4_IFADDR);
+    this.#listener.addMembership(MulticastGroups.IPV6_IFADDR);
+  }
+
+  close(): void {
+    this.#requests?.close();
+    this.#listener?.close();
+    this.#requests = undefined;
+    this.#listener = undefined;
+  }
+
+  async mayChange(): Promise<boolean> {
+    const refusal = await this.#change(MessageType.NEWADDR, addressWithoutAddress, 0);
+    return refusal !== 'EPERM';
+  }
+
+  async links(): Promise<readonly Link[]> {
+    const messages = await this.#dump(MessageType.GETLINK, allLinks);
+    return messages.map(({ data }) => parseLink(data)).filter((link) => link !== undefined);
+  }
+
+  async addresses(interfaceIndex: number): Promise<readonly PresentAddress[]> {
+    const messages = await this.#dump(MessageType.GETADDR, allAddresses);
+    return messages
+      .map(({ data }) => parseAddress(data))
+      .filter((address) => address !== undefined)
+      .filter((address) => address.interfaceIndex === interfaceIndex);
+  }
+
+  add(interfaceIndex: number, prefix: IpPrefix, lifetimeMs: number): Promise<Refusal> {
+    const message = encodeAddress(interfaceIndex, prefix, lifetimeMs);
+    return this.#change(MessageType.NEWADDR, message, FlagsNew.CREATE | FlagsNew.EXCL);
+  }
+
+  renew(interfaceIndex: number, prefix: IpPrefix, lifetimeMs: number): Promise<Refusal> {
+    const message = encodeAddress(interfaceIndex, prefix, lifetimeMs);
+    return this.#change(MessageType.NEWADDR, message, FlagsNew.CREATE | FlagsNew.REPLACE);
+  }
+
+  remove(interfaceIndex: number, prefix: IpPrefix): Promise<Refusal> {
+    return this.#change(MessageType.DELADDR, encodeAddress(interfaceIndex, prefix, undefined), 0);
+  }
+
+  async #change(type: number, message: Uint8Array[], flags: number): Promise<Refusal> {
+    const [[answer]] = await this.#socket().request(type, message, {
+      flags,
+      checkError: false,
+      timeout: answerTimeoutMs,
+    });
+    assert(
+      answer !== undefined && isType(answer.type, ControlMessageType.ERROR),
+      'the kernel acknowledges every change',
+    );
+    const { errno } = parseError(answer.data, answer.flags);
+    return errno === 0 ? undefined : getSystemErrorName(errno);
+  }
+
+  async #dump(type: number, header: Uint8Array): Promise<readonly NetlinkMessage[]> {
+    const [messages] = await this.#socket().request(type, header, { flags: FlagsGet.DUMP, timeout: answerTimeoutMs });
+    return messages;
+  }
+
+  #socket(): NetlinkSocket {
+    assert(this.#requests !== undefined, 'the kernel is asked between open and close');
+    return this.#requests;
+  }
+}
+
+function dispatch({ type, data }: NetlinkMessage, events: AddressKernelEvents): void {
+  if (isType(type, MessageType.DELADDR)) {
+    const address = parseAddress(data);
+    if (address !== undefined) events.onAddressRemoved(address.interfaceIndex, address.prefix);
+    return;
+  }
+  if (!isType(type, MessageType.NEWLINK) && !isType(type, MessageType.DELLINK)) return;
+  const link = parseLink(data);
+  if (link === undefined) return;
+  if (isType(type, MessageType.NEWLINK)) events.onLink(link);
+  else events.onLinkRemoved(link.index);
+}
+
+function isType(type: number, wanted: number): boolean {
+  return type === wanted;
+}
