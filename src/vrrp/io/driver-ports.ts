@@ -1,0 +1,80 @@
+/** What a virtual router is made of, what it needs from the world, and what it tells about itself. */
+import type { Clock } from '../../runtime/index.ts';
+import type {
+  AdvertVersion,
+  ChecksumForm,
+  DropReason,
+  RouterConfig,
+  RouterInput,
+  StateKind,
+  TransitionCause,
+} from '../index.ts';
+import type { RouterCounters } from './router-counters.ts';
+import type { SendFailure, Transport } from './transport.ts';
+
+export type VirtualRouterOptions = RouterConfig & {
+  readonly name: string;
+  readonly version: AdvertVersion;
+  readonly vrid: number;
+  /** The virtual addresses, 1..255. */
+  readonly addresses: readonly Uint8Array[];
+  /** Undefined: multicast. */
+  readonly unicastPeer: Uint8Array | undefined;
+  /** What the checksums of our adverts cover. */
+  readonly checksumForm: ChecksumForm;
+  /** The highest mastership epoch known from an earlier life. */
+  readonly epoch: number;
+};
+
+export type VirtualRouterPorts = {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly addresses: AddressPort;
+  readonly onTransition: (transition: Transition) => void;
+  /** A new epoch was claimed: the peer has to hear of it. */
+  readonly onEpoch: (epoch: number) => void;
+  readonly onAddressError: (operation: 'claim' | 'release', error: unknown) => void;
+};
+
+/** Both may be called again when it is done already. They end by themselves: nothing else is done meanwhile. */
+export type AddressPort = {
+  /** When it is rejected the router gives up being active. */
+  claim(): Promise<void> | undefined;
+  release(): Promise<void> | undefined;
+  /** Starts announcing and returns; a release ends it. */
+  announce(): void;
+};
+
+export type Transition = {
+  readonly from: StateKind;
+  readonly to: StateKind;
+  readonly cause: TransitionCause;
+  readonly epoch: number;
+};
+
+/** What the node may tell the router; the rest it finds out by itself. */
+export type RouterCommand = Exclude<
+  RouterInput,
+  { readonly type: 'startup' | 'shutdown' | 'timeout' | 'advert' | 'advert-send-failed' | 'claim-failed' }
+>;
+
+export type RouterStatus = {
+  readonly name: string;
+  readonly vrid: number;
+  readonly state: StateKind;
+  readonly priority: number;
+  /** Ours, when this router is active. */
+  readonly activeAddress: string | undefined;
+  readonly advertIntervalMs: number;
+  readonly activeAdvertIntervalMs: number;
+  readonly epoch: number;
+  /** Backup because the sync link says that the peer is active, although no advert is heard. */
+  readonly isFenced: boolean;
+  readonly stateForMs: number;
+  readonly lastCause: TransitionCause | undefined;
+  readonly lastDropReason: DropReason | undefined;
+  readonly lastSendError: SendFailure | undefined;
+  /** As the last accepted advert had it. */
+  readonly peerChecksumForm: ChecksumForm | undefined;
+  readonly counters: RouterCounters;
+};

@@ -1,0 +1,253 @@
+/**
+ * Drives one virtual router: packets, time and commands go into the machine, its effects out into the world.
+ *
+ *   transport --packet--> acceptPacket --advert--+
+ *   clock ----deadline--> drain ------timeout----+--> step --+--> transition, claim-epoch   told at once
+ *   node ---------------------------- commands --+           +--> address and advert work   one after the other
+ *
+ * The state is always ahead of the world: the machine answers an input at once, while claiming addresses may take its
+ * time. So the work waits in a queue, of which a step out of the active state takes away what has not begun.
+ */
+import { assert, formatIp } from '../../base/index.ts';
+import type { Timer } from '../../runtime/index.ts';
+import type {
+  AcceptedAdvert,
+  ChecksumForm,
+  DropReason,
+  RouterEffect,
+  RouterInput,
+  RouterState,
+  StateKind,
+  TransitionCause,
+} from '../index.ts';
+import {
+  acceptPacket,
+  encodeAdvert,
+  encodeVrrpIpv4Packet,
+  initialState,
+  nextDeadlineMs,
+  step,
+  vrrpGroupIpv4,
+} from '../index.ts';
+import type { RouterCommand, RouterStatus, VirtualRouterOptions, VirtualRouterPorts } from './driver-ports.ts';
+import type { MutableCounters } from './router-counters.ts';
+import { zeroCounters } from './router-counters.ts';
+import type { SendFailure } from './transport.ts';
+import type { Work } from './work-queue.ts';
+import { WorkQueue } from './work-queue.ts';
+
+/**
+ * How many turns of the event loop the down timer waits for adverts that the kernel has received already; the socket
+ * hands out one per turn. Enough for what other virtual routers send in a stall, too few to be kept back by a flood.
+ */
+const drainTurnsMax = 64;
+
+export class VirtualRouter {
+  readonly name: string;
+  readonly #ports: VirtualRouterPorts;
+  readonly #work: WorkQueue;
+  readonly #counters: MutableCounters = zeroCounters();
+  #options: VirtualRouterOptions;
+  #state: RouterState;
+  #sinceMs: number;
+  #timer: Timer | undefined;
+  #timerAtMs: number | undefined;
+  #packetsSeen = 0;
+  #unsubscribe: (() => void) | undefined;
+  #lastCause: TransitionCause | undefined;
+  #lastDropReason: DropReason | undefined;
+  #lastSendError: SendFailure | undefined;
+  #peerChecksumForm: ChecksumForm | undefined;
+
+  constructor(options: VirtualRouterOptions, ports: VirtualRouterPorts) {
+    this.name = options.name;
+    this.#options = options;
+    this.#ports = ports;
+    this.#work = new WorkQueue((work) => this.#perform(work));
+    this.#state = initialState(options, options.epoch);
+    this.#sinceMs = ports.clock.nowMs();
+  }
+
+  /** Joins the election. The transport has been started. */
+  start(): Promise<void> {
+    assert(this.#unsubscribe === undefined, 'a virtual router is started once');
+    this.#unsubscribe = this.#ports.transport.subscribe((packet) => this.#onPacket(packet));
+    this.#step({ type: 'startup' });
+    return Promise.resolve();
+  }
+
+  /** Leaves the election. Resolves when the addresses are released and the others have been told. */
+  async stop(): Promise<void> {
+    this.#step({ type: 'shutdown' });
+    this.#unsubscribe?.();
+    await this.#work.idle();
+  }
+
+  handle(command: RouterCommand): void {
+    this.#step(command);
+  }
+
+  /** Counts from the next advert on. */
+  setPreempt(preempt: boolean): void {
+    this.#options = { ...this.#options, preempt };
+  }
+
+  status(): RouterStatus {
+    const state = this.#state;
+    const { name, vrid, advertIntervalMs } = this.#options;
+    return {
+      name,
+      vrid,
+      state: state.kind,
+      priority: state.priority,
+      activeAddress: this.#activeAddress(),
+      advertIntervalMs,
+      activeAdvertIntervalMs: state.kind === 'backup' ? state.activeAdvertIntervalMs : advertIntervalMs,
+      epoch: state.epoch,
+      isFenced: state.kind === 'backup' && state.activeDownAtMs === undefined,
+      stateForMs: this.#ports.clock.nowMs() - this.#sinceMs,
+      lastCause: this.#lastCause,
+      lastDropReason: this.#lastDropReason,
+      lastSendError: this.#lastSendError,
+      peerChecksumForm: this.#peerChecksumForm,
+      counters: structuredClone(this.#counters),
+    };
+  }
+
+  #activeAddress(): string | undefined {
+    const state = this.#state;
+    if (state.kind === 'active') return formatIp(this.#options.ownAddress);
+    if (state.kind === 'initialize' || state.active === undefined) return undefined;
+    return formatIp(state.active.address);
+  }
+
+  #onPacket(packet: Uint8Array): void {
+    this.#packetsSeen++;
+    const accepted = acceptPacket(this.#options, packet);
+    if (accepted.ok) {
+      this.#onAdvert(accepted.value);
+      return;
+    }
+    this.#counters.dropped[accepted.reason]++;
+    this.#lastDropReason = accepted.reason;
+  }
+
+  #onAdvert({ priority, advertIntervalMs, source, checksumForm, addressesMatch }: AcceptedAdvert): void {
+    this.#counters.advertsReceived++;
+    if (priority === 0) this.#counters.priorityZeroReceived++;
+    if (!addressesMatch) this.#counters.addressListMismatches++;
+    this.#peerChecksumForm = checksumForm;
+    this.#step({ type: 'advert', priority, advertIntervalMs, source });
+  }
+
+  #step(input: RouterInput): void {
+    const { state, effects, ignored } = step(this.#options, this.#state, input, this.#ports.clock.nowMs());
+    this.#state = state;
+    if (ignored !== undefined) this.#counters.ignored[ignored]++;
+    for (const effect of effects) this.#dispatch(effect);
+    this.#work.run();
+    this.#schedule();
+  }
+
+  /** What only tells does not wait behind addresses: a late epoch would mean two actives for longer. */
+  #dispatch(effect: RouterEffect): void {
+    switch (effect.type) {
+      case 'transition':
+        this.#onTransition(effect.from, effect.to, effect.cause);
+        return;
+      case 'claim-epoch':
+        this.#ports.onEpoch(effect.epoch);
+        return;
+      case 'claim-addresses':
+      case 'release-addresses':
+      case 'send-advert':
+      case 'announce':
+        this.#work.add(effect);
+    }
+  }
+
+  #onTransition(from: StateKind, to: StateKind, cause: TransitionCause): void {
+    this.#sinceMs = this.#ports.clock.nowMs();
+    this.#lastCause = cause;
+    if (to === 'active') this.#counters.becameActive++;
+    if (from === 'active') this.#counters.releasedActive++;
+    this.#ports.onTransition({ from, to, cause, epoch: this.#state.epoch });
+  }
+
+  #perform(work: Work): Promise<void> | undefined {
+    switch (work.type) {
+      case 'claim-addresses':
+        return this.#ports.addresses.claim()?.catch((error: unknown) => {
+          this.#onAddressError('claim', error);
+          this.#step({ type: 'claim-failed' });
+        });
+      case 'release-addresses':
+        return this.#ports.addresses.release()?.catch((error: unknown) => this.#onAddressError('release', error));
+      case 'send-advert':
+        this.#sendAdvert(work.priority);
+        return undefined;
+      case 'announce':
+        this.#ports.addresses.announce();
+        return undefined;
+    }
+  }
+
+  #onAddressError(operation: 'claim' | 'release', error: unknown): void {
+    this.#counters.addressErrors++;
+    this.#ports.onAddressError(operation, error);
+  }
+
+  #sendAdvert(priority: number): void {
+    const { version, vrid, advertIntervalMs, addresses, ownAddress: source, unicastPeer } = this.#options;
+    const destination = unicastPeer ?? vrrpGroupIpv4;
+    const advert = { version, vrid, priority, advertIntervalMs, addresses };
+    const message = encodeAdvert(advert, { source, destination }, this.#options.checksumForm);
+    const sent = this.#ports.transport.send(encodeVrrpIpv4Packet(source, destination, message), destination);
+    if (sent.ok) {
+      this.#counters.advertsSent++;
+      if (priority === 0) this.#counters.priorityZeroSent++;
+      return;
+    }
+    this.#counters.sendErrors++;
+    this.#lastSendError = sent.reason;
+    if (priority !== 0) this.#step({ type: 'advert-send-failed' });
+  }
+
+  #schedule(): void {
+    const deadlineMs = nextDeadlineMs(this.#state);
+    if (deadlineMs === this.#timerAtMs) return;
+    this.#timer?.cancel();
+    this.#timerAtMs = deadlineMs;
+    if (deadlineMs === undefined) return;
+    this.#timer = this.#ports.clock.after(Math.max(0, deadlineMs - this.#ports.clock.nowMs()), () => this.#onTimer());
+  }
+
+  /** The event loop's idea of the time lags behind the clock by up to a millisecond: a timer may come early. */
+  #onTimer(): void {
+    if (this.#timerAtMs !== undefined && this.#ports.clock.nowMs() < this.#timerAtMs) {
+      this.#timerAtMs = undefined;
+      this.#schedule();
+    } else if (this.#state.kind === 'backup') {
+      this.#drain(drainTurnsMax);
+    } else {
+      this.#onDeadline();
+    }
+  }
+
+  /**
+   * Whether the active router is dead is decided only when nothing more comes in: after a stall of this process its
+   * adverts are still in the socket. An advert that is followed moves the deadline, and so cancels this.
+   */
+  #drain(turns: number): void {
+    const seen = this.#packetsSeen;
+    this.#timer = this.#ports.clock.afterPoll(() => {
+      if (this.#packetsSeen > seen && turns > 1) this.#drain(turns - 1);
+      else this.#onDeadline();
+    });
+  }
+
+  #onDeadline(): void {
+    this.#timerAtMs = undefined;
+    this.#step({ type: 'timeout' });
+  }
+}

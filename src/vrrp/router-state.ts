@@ -1,0 +1,195 @@
+/** What the machine of one virtual router works with: its configuration, states, inputs and effects. */
+import { assert } from '../base/index.ts';
+
+export type RouterConfig = {
+  /** 1..255; 255 owns the addresses. Where the machine starts from; `priority-changed` changes it later. */
+  readonly priority: number;
+  readonly advertIntervalMs: number;
+  /** Whether a backup takes over from an active router of lower priority. The owner always does (RFC 9568, 6.1). */
+  readonly preempt: boolean;
+  /** The source address of our adverts, which breaks a tie between two active routers. */
+  readonly ownAddress: Uint8Array;
+};
+
+type Common = {
+  /** 1..255, as it is now. */
+  readonly priority: number;
+  /** The highest mastership epoch heard of; an active router's is the one it has claimed. */
+  readonly epoch: number;
+};
+
+/** Takes no part in the election: not started yet, stopped again, or its link is down. */
+export type InitializeState = Common & {
+  readonly kind: 'initialize';
+  readonly isStarted: boolean;
+  readonly isLinkUp: boolean;
+};
+
+export type BackupState = Common & {
+  readonly kind: 'backup';
+  /** The router last heard to be active. */
+  readonly active: RemoteRouter | undefined;
+  /** As advertised by the active router; our own as long as none is heard. */
+  readonly activeAdvertIntervalMs: number;
+  /** When the active router counts as dead. Undefined while a fence stands: the sync link says that it lives. */
+  readonly activeDownAtMs: number | undefined;
+  /** What a promotion by the down timer would be due to. */
+  readonly promotionCause: PromotionCause;
+  /**
+   * We have made way for the other one, by an operator's switchover or a fence. Preempting it would take that back, so
+   * we do not, until we have missed its adverts.
+   */
+  readonly hasYielded: boolean;
+};
+
+export type ActiveState = Common & {
+  readonly kind: 'active';
+  readonly nextAdvertAtMs: number;
+  readonly grace: Grace | undefined;
+  /** Advert intervals in a row whose adverts could not be sent, but for the current one if it is still good. */
+  readonly missedAdverts: number;
+  readonly lastAdvertFailed: boolean;
+  /** A router of lower rank is contradicted at once, but not before this. */
+  readonly reassertAtMs: number;
+  readonly reannounceAtMs: number;
+};
+
+export type RouterState = InitializeState | BackupState | ActiveState;
+export type StateKind = RouterState['kind'];
+
+export type RemoteRouter = { readonly address: Uint8Array; readonly priority: number };
+
+/**
+ * The two sides of a switchover, for as long as it may take. `hand-over`: still serving, and yields to the first sign
+ * that the other one is active. `take-over`: does not yield to the old one's adverts, whatever their priority.
+ */
+export type Grace = { readonly kind: 'hand-over' | 'take-over'; readonly untilMs: number };
+
+export type RouterInput =
+  | { readonly type: 'startup' }
+  | { readonly type: 'shutdown' }
+  /** The deadline may have passed. A stray one is harmless. */
+  | { readonly type: 'timeout' }
+  | AdvertInput
+  | { readonly type: 'priority-changed'; readonly priority: number }
+  | { readonly type: 'link-down' }
+  | { readonly type: 'link-up' }
+  | { readonly type: 'advert-send-failed' }
+  /** The addresses could not be claimed: who cannot serve must not be active. */
+  | { readonly type: 'claim-failed' }
+  | FenceInput
+  /** Why the sync link no longer says that the peer is active: the peer said so, or it cannot be heard. */
+  | { readonly type: 'fence-lifted'; readonly cause: 'peer-resigned' | 'sync-lost' }
+  /** Become active now, in the epoch agreed with the peer (or a higher one, if we know of it). */
+  | { readonly type: 'take-over'; readonly epoch: number; readonly graceMs: number }
+  /** The peer is about to take over: serve until it is heard to be active, but no longer contest it. */
+  | { readonly type: 'hand-over'; readonly graceMs: number }
+  /** Without a sync link the peer can only be invited: by priority 0, and by waiting for it. */
+  | { readonly type: 'resign' };
+
+export type AdvertInput = {
+  readonly type: 'advert';
+  /** 0..255. */
+  readonly priority: number;
+  readonly advertIntervalMs: number;
+  /** The source address of the packet. */
+  readonly source: Uint8Array;
+};
+
+/** The peer says over the sync link that it is active. */
+export type FenceInput = {
+  readonly type: 'fence';
+  readonly epoch: number;
+  readonly priority: number;
+  readonly address: Uint8Array;
+};
+
+/** To be performed in the order given. */
+export type RouterEffect =
+  | {
+      readonly type: 'transition';
+      readonly from: StateKind;
+      readonly to: StateKind;
+      readonly cause: TransitionCause;
+    }
+  /** Tell the peer over the sync link: whoever is active in a lower epoch yields. */
+  | { readonly type: 'claim-epoch'; readonly epoch: number }
+  | { readonly type: 'claim-addresses' }
+  | { readonly type: 'release-addresses' }
+  | { readonly type: 'send-advert'; readonly priority: number }
+  /** Gratuitous ARP or unsolicited neighbour advertisements for all addresses. */
+  | { readonly type: 'announce' };
+
+export type PromotionCause = 'active-silent' | 'active-resigned' | 'preempt';
+
+export type TransitionCause =
+  | PromotionCause
+  | 'startup'
+  | 'shutdown'
+  | 'link-up'
+  | 'link-down'
+  | 'higher-priority'
+  | 'higher-address'
+  | 'fence'
+  | 'take-over'
+  | 'hand-over'
+  | 'resign'
+  | 'stall'
+  | 'send-failures'
+  | 'claim-failed';
+
+/** Why an input changed nothing, or an advert was not followed. Every reason is also a counter's name. */
+export const ignoreReasons = [
+  'not-running',
+  'already-running',
+  'link-already-up',
+  'link-already-down',
+  'not-due',
+  'fenced',
+  'not-fenced',
+  'not-active',
+  'lower-priority',
+  'lower-address',
+  'same-address',
+  'taking-over',
+  'stale-epoch',
+  'known-epoch',
+  'already-counted',
+] as const;
+export type IgnoreReason = (typeof ignoreReasons)[number];
+
+export type RouterStep<State extends RouterState = RouterState> = {
+  readonly state: State;
+  readonly effects: readonly RouterEffect[];
+  readonly ignored: IgnoreReason | undefined;
+};
+
+/** `epoch` is the highest one known from an earlier life; the link counts as up until `link-down`. */
+export function initialState(config: RouterConfig, epoch = 0): InitializeState {
+  assertPriority(config.priority);
+  return { kind: 'initialize', isStarted: false, isLinkUp: true, priority: config.priority, epoch };
+}
+
+/** When `timeout` is due; undefined: never. */
+export function nextDeadlineMs(state: RouterState): number | undefined {
+  switch (state.kind) {
+    case 'initialize':
+      return undefined;
+    case 'backup':
+      return state.activeDownAtMs;
+    case 'active':
+      return state.nextAdvertAtMs;
+  }
+}
+
+export function assertPriority(priority: number): void {
+  assert(Number.isInteger(priority) && priority >= 1 && priority <= 255, `priority ${priority} is 1..255`);
+}
+
+export function stay(state: RouterState, effects: readonly RouterEffect[] = []): RouterStep {
+  return { state, effects, ignored: undefined };
+}
+
+export function ignore(state: RouterState, ignored: IgnoreReason, effects: readonly RouterEffect[] = []): RouterStep {
+  return { state, effects, ignored };
+}

@@ -1,0 +1,111 @@
+/** From one state into another: what is done on leaving the old one and on entering the new one. */
+import type {
+  BackupState,
+  Grace,
+  RouterConfig,
+  RouterEffect,
+  RouterState,
+  RouterStep,
+  StateKind,
+  TransitionCause,
+} from './router-state.ts';
+import { activeDownIntervalMs, toMicroseconds } from './timing.ts';
+
+export type Promotion = {
+  readonly cause: TransitionCause;
+  readonly nowMs: number;
+  /** At least this epoch, when it was agreed with the peer. */
+  readonly epochMin?: number;
+  readonly grace?: Grace;
+};
+
+/** The epoch goes out first: the sooner the other one yields, the shorter both are active. */
+export function becomeActive(config: RouterConfig, from: RouterState, promotion: Promotion): RouterStep {
+  const { cause, nowMs, epochMin = 0, grace } = promotion;
+  const epoch = Math.max(from.epoch + 1, epochMin);
+  return {
+    state: {
+      kind: 'active',
+      priority: from.priority,
+      epoch,
+      nextAdvertAtMs: toMicroseconds(nowMs + config.advertIntervalMs),
+      grace,
+      missedAdverts: 0,
+      lastAdvertFailed: false,
+      reassertAtMs: nowMs,
+      reannounceAtMs: nowMs,
+    },
+    effects: [
+      { type: 'transition', from: from.kind, to: 'active', cause },
+      { type: 'claim-epoch', epoch },
+      { type: 'claim-addresses' },
+      { type: 'send-advert', priority: from.priority },
+      { type: 'announce' },
+    ],
+    ignored: undefined,
+  };
+}
+
+export type Demotion = {
+  readonly cause: TransitionCause;
+  readonly nowMs: number;
+  /** What is known of the router to which we yield, if it is one. */
+  readonly to?: Pick<BackupState, 'active'> & { readonly advertIntervalMs?: number };
+  readonly hasYielded?: boolean;
+  readonly isFenced?: boolean;
+  readonly epoch?: number;
+};
+
+export function becomeBackup(config: RouterConfig, from: RouterState, demotion: Demotion): RouterStep<BackupState> {
+  const { cause, nowMs, to, hasYielded = false, isFenced = false, epoch = from.epoch } = demotion;
+  const activeAdvertIntervalMs = to?.advertIntervalMs ?? config.advertIntervalMs;
+  const state: BackupState = {
+    kind: 'backup',
+    priority: from.priority,
+    epoch,
+    active: to?.active,
+    activeAdvertIntervalMs,
+    activeDownAtMs: isFenced ? undefined : downAtMs(from.priority, activeAdvertIntervalMs, nowMs),
+    promotionCause: 'active-silent',
+    hasYielded,
+  };
+  return { state, effects: leave(from, 'backup', cause), ignored: undefined };
+}
+
+/** Out of the election: stopped, or without a link. Who was active and still can says goodbye. */
+export function becomeInitialize(from: RouterState, cause: 'shutdown' | 'link-down'): RouterStep {
+  const { priority, epoch } = from;
+  const isLinkUp = cause !== 'link-down';
+  return {
+    state: { kind: 'initialize', isStarted: cause === 'link-down', isLinkUp, priority, epoch },
+    effects:
+      from.kind === 'active' && isLinkUp
+        ? leaveWithGoodbye(from, 'initialize', cause)
+        : leave(from, 'initialize', cause),
+    ignored: undefined,
+  };
+}
+
+/** Back into the ranks, with an invitation to the others. */
+export function resign(config: RouterConfig, from: RouterState, nowMs: number): RouterStep {
+  const backup = becomeBackup(config, from, { cause: 'resign', nowMs, hasYielded: true });
+  return { ...backup, effects: leaveWithGoodbye(from, 'backup', 'resign') };
+}
+
+/** When an active router that was heard at `nowMs` counts as dead. */
+export function downAtMs(priority: number, activeAdvertIntervalMs: number, nowMs: number): number {
+  return toMicroseconds(nowMs + activeDownIntervalMs(priority, activeAdvertIntervalMs));
+}
+
+function leave(from: RouterState, to: StateKind, cause: TransitionCause): readonly RouterEffect[] {
+  const transition: RouterEffect = { type: 'transition', from: from.kind, to, cause };
+  return from.kind === 'active' ? [transition, { type: 'release-addresses' }] : [transition];
+}
+
+/**
+ * Priority 0 comes after the addresses have been let go: where priorities are high the other one is there within the
+ * millisecond, and both would answer for them.
+ */
+function leaveWithGoodbye(from: RouterState, to: StateKind, cause: TransitionCause): readonly RouterEffect[] {
+  return [...leave(from, to, cause), { type: 'send-advert', priority: 0 }];
+}

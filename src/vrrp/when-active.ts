@@ -1,0 +1,185 @@
+/** The active state (RFC 9568, 6.4.3), and what Tandem adds to it. */
+import { compareIp } from '../base/index.ts';
+import type {
+  ActiveState,
+  AdvertInput,
+  FenceInput,
+  Grace,
+  RemoteRouter,
+  RouterConfig,
+  RouterEffect,
+  RouterInput,
+  RouterStep,
+} from './router-state.ts';
+import { assertPriority, ignore, stay } from './router-state.ts';
+import { activeDownIntervalMs, toMicroseconds } from './timing.ts';
+import { becomeActive, becomeBackup, becomeInitialize, resign } from './transitions.ts';
+import { stepBackup } from './when-backup.ts';
+
+/** As many adverts in a row as the other routers wait for. */
+const missedAdvertsMax = 3;
+
+/** In a lasting conflict the addresses are announced anew this often at most; adverts are cheap, announcements not. */
+const reannounceIntervalMs = 1000;
+
+export function stepActive(config: RouterConfig, state: ActiveState, input: RouterInput, nowMs: number): RouterStep {
+  if (hasStalled(config, state, nowMs)) {
+    const yielded = becomeBackup(config, state, { cause: 'stall', nowMs });
+    const then = stepBackup(config, yielded.state, input, nowMs);
+    return { ...then, effects: [...yielded.effects, ...then.effects] };
+  }
+  switch (input.type) {
+    case 'startup':
+      return ignore(state, 'already-running');
+    case 'link-up':
+      return ignore(state, 'link-already-up');
+    case 'shutdown':
+    case 'link-down':
+      return becomeInitialize(state, input.type);
+    case 'timeout':
+      return onTimeout(config, state, nowMs);
+    case 'advert':
+      return onAdvert(config, state, input, nowMs);
+    case 'priority-changed':
+      assertPriority(input.priority);
+      return stay({ ...state, priority: input.priority });
+    case 'advert-send-failed':
+      return onSendFailed(config, state, nowMs);
+    case 'claim-failed':
+      return becomeBackup(config, state, { cause: 'claim-failed', nowMs });
+    case 'fence':
+      return onFence(config, state, input, nowMs);
+    case 'fence-lifted':
+      return ignore(state, 'not-fenced');
+    case 'take-over':
+      return onTakeOver(config, state, input, nowMs);
+    case 'hand-over':
+      return stay({ ...state, grace: { kind: 'hand-over', untilMs: nowMs + input.graceMs } });
+    case 'resign':
+      return resign(config, state, nowMs);
+  }
+}
+
+/**
+ * Whether this node slept through the time in which the others must have promoted one of themselves: a frozen virtual
+ * machine, a stopped process. It then finds itself active without being so.
+ */
+function hasStalled(config: RouterConfig, state: ActiveState, nowMs: number): boolean {
+  return nowMs > state.nextAdvertAtMs + activeDownIntervalMs(state.priority, config.advertIntervalMs);
+}
+
+function onTimeout(config: RouterConfig, state: ActiveState, nowMs: number): RouterStep {
+  if (nowMs < state.nextAdvertAtMs) return ignore(state, 'not-due');
+  const grace = graceInForce(state, nowMs) === undefined ? undefined : state.grace;
+  return stay(
+    {
+      ...state,
+      grace,
+      nextAdvertAtMs: followingAdvertAtMs(config, state, nowMs),
+      missedAdverts: state.lastAdvertFailed ? state.missedAdverts : 0,
+      lastAdvertFailed: false,
+    },
+    [{ type: 'send-advert', priority: state.priority }],
+  );
+}
+
+/** Counted from the deadline, not from now: timers are late by a part of a millisecond, and at 10 ms that adds up. */
+function followingAdvertAtMs(config: RouterConfig, state: ActiveState, nowMs: number): number {
+  const onScheduleMs = state.nextAdvertAtMs + config.advertIntervalMs;
+  return toMicroseconds(onScheduleMs > nowMs ? onScheduleMs : nowMs + config.advertIntervalMs);
+}
+
+function onAdvert(config: RouterConfig, state: ActiveState, advert: AdvertInput, nowMs: number): RouterStep {
+  if (advert.priority === 0) {
+    const nextAdvertAtMs = toMicroseconds(nowMs + config.advertIntervalMs);
+    return stay({ ...state, nextAdvertAtMs }, [{ type: 'send-advert', priority: state.priority }]);
+  }
+  const other: RemoteRouter = { address: advert.source, priority: advert.priority };
+  const to = { active: other, advertIntervalMs: advert.advertIntervalMs };
+  const grace = graceInForce(state, nowMs);
+  if (grace === 'hand-over') return becomeBackup(config, state, { cause: 'hand-over', nowMs, to, hasYielded: true });
+  const rank = compareRank(other, ownRank(config, state));
+  // Two nodes with one address cannot tell each other's adverts from their own; answering would never end.
+  if (rank === 0) return ignore(state, 'same-address');
+  const isPriority = other.priority !== state.priority;
+  if (rank < 0) return reassert(config, state, isPriority ? 'lower-priority' : 'lower-address', nowMs);
+  if (grace === 'take-over') return reassert(config, state, 'taking-over', nowMs);
+  return becomeBackup(config, state, { cause: isPriority ? 'higher-priority' : 'higher-address', nowMs, to });
+}
+
+/**
+ * An advert at once, so that the other one yields and bridges learn the way to us again (RFC 9568, 6.4.3). Once per
+ * interval: two nodes that both think so would otherwise answer each other for ever.
+ */
+function reassert(
+  config: RouterConfig,
+  state: ActiveState,
+  reason: 'lower-priority' | 'lower-address' | 'taking-over',
+  nowMs: number,
+): RouterStep {
+  if (nowMs < state.reassertAtMs) return ignore(state, reason);
+  const isAnnounced = nowMs >= state.reannounceAtMs;
+  const effects: readonly RouterEffect[] = [
+    { type: 'send-advert', priority: state.priority },
+    ...(isAnnounced ? [{ type: 'announce' } as const] : []),
+  ];
+  const reassertAtMs = toMicroseconds(nowMs + config.advertIntervalMs);
+  const reannounceAtMs = isAnnounced ? nowMs + reannounceIntervalMs : state.reannounceAtMs;
+  return ignore({ ...state, reassertAtMs, reannounceAtMs }, reason, effects);
+}
+
+/** An advert that does not leave is one that the others miss; three of them, and they have elected another. */
+function onSendFailed(config: RouterConfig, state: ActiveState, nowMs: number): RouterStep {
+  if (state.lastAdvertFailed) return ignore(state, 'already-counted');
+  const missedAdverts = state.missedAdverts + 1;
+  if (missedAdverts >= missedAdvertsMax) return becomeBackup(config, state, { cause: 'send-failures', nowMs });
+  return stay({ ...state, missedAdverts, lastAdvertFailed: true });
+}
+
+/** The higher epoch stays; if both claimed the same one, who would win the election on the LAN. */
+function onFence(config: RouterConfig, state: ActiveState, fence: FenceInput, nowMs: number): RouterStep {
+  if (fence.epoch < state.epoch) return ignore(state, 'stale-epoch');
+  const isHandingOver = graceInForce(state, nowMs) === 'hand-over';
+  const other: RemoteRouter = { address: fence.address, priority: fence.priority };
+  if (fence.epoch === state.epoch && !isHandingOver) {
+    const rank = compareRank(other, ownRank(config, state));
+    if (rank === 0) return ignore(state, 'same-address');
+    if (rank < 0) return ignore(state, other.priority === state.priority ? 'lower-address' : 'lower-priority');
+  }
+  return becomeBackup(config, state, {
+    cause: isHandingOver ? 'hand-over' : 'fence',
+    nowMs,
+    to: { active: other },
+    hasYielded: true,
+    isFenced: true,
+    epoch: fence.epoch,
+  });
+}
+
+/** Active already: the operator says that we are the one, so whoever else believes to be it is told so. */
+function onTakeOver(
+  config: RouterConfig,
+  state: ActiveState,
+  { epoch, graceMs }: { readonly epoch: number; readonly graceMs: number },
+  nowMs: number,
+): RouterStep {
+  const grace: Grace = { kind: 'take-over', untilMs: nowMs + graceMs };
+  const promoted = becomeActive(config, state, { cause: 'take-over', nowMs, epochMin: epoch, grace });
+  return {
+    ...promoted,
+    effects: promoted.effects.filter(({ type }) => type !== 'transition' && type !== 'claim-addresses'),
+  };
+}
+
+function graceInForce(state: ActiveState, nowMs: number): Grace['kind'] | undefined {
+  return state.grace !== undefined && nowMs < state.grace.untilMs ? state.grace.kind : undefined;
+}
+
+function ownRank(config: RouterConfig, state: ActiveState): RemoteRouter {
+  return { address: config.ownAddress, priority: state.priority };
+}
+
+/** Above 0 if `a` wins the election between two active routers: priority, then the address as an unsigned number. */
+function compareRank(a: RemoteRouter, b: RemoteRouter): number {
+  return a.priority - b.priority || compareIp(a.address, b.address);
+}

@@ -1,0 +1,298 @@
+/**
+ * Two virtual routers, each a real machine, on a simulated LAN and a simulated sync link, in virtual time. Everything
+ * random comes from the seed. The world knows no rules of VRRP; `vrrp-invariants.ts` does.
+ */
+import { formatIp } from '../../src/base/index.ts';
+import { seededRandom } from '../../src/runtime/index.ts';
+import type { Random } from '../../src/runtime/index.ts';
+import type { RouterConfig, RouterEffect, RouterInput, RouterState, TransitionCause } from '../../src/vrrp/index.ts';
+import { initialState, nextDeadlineMs, step } from '../../src/vrrp/index.ts';
+
+export type NodeName = 'a' | 'b';
+export const nodeNames: readonly NodeName[] = ['a', 'b'];
+export const otherOf = (name: NodeName): NodeName => (name === 'a' ? 'b' : 'a');
+
+export const lanDelayMaxMs = 0.4;
+export const lanJitterMaxMs = 8;
+export const syncDelayMaxMs = 1;
+/** After this a silent peer counts as gone on the sync link. */
+export const syncTimeoutMs = 200;
+
+export type Node = {
+  readonly name: NodeName;
+  readonly config: RouterConfig;
+  state: RouterState;
+  isAlive: boolean;
+  isPaused: boolean;
+  isLinkUp: boolean;
+  failsSends: boolean;
+  failsClaims: boolean;
+  /** What arrived while it was paused. */
+  inbox: (() => void)[];
+  /** What the peer last said over the sync link of this session. */
+  peerRole: Role | undefined;
+};
+
+type Role = { readonly isActive: boolean; readonly epoch: number; readonly priority: number };
+
+type Event = { readonly atMs: number; readonly order: number; readonly run: () => void };
+
+export type WorldHooks = {
+  /** Before anything happens at a time, and after each thing that did. */
+  readonly observe: () => void;
+  readonly onTransition: (node: Node, cause: TransitionCause) => void;
+  /** Anything that is not the machines' doing: a fault, its mending, a command, a sync link that comes or goes. */
+  readonly onChange: () => void;
+};
+
+export class World {
+  readonly random: Random;
+  readonly nodes: Readonly<Record<NodeName, Node>>;
+  readonly trace: string[] = [];
+  nowMs = 0;
+  loss = 0;
+  hasJitter = false;
+  readonly isCutFrom: Record<NodeName, boolean> = { a: false, b: false };
+  isSyncCut = false;
+  /** Undefined while there is no session. */
+  syncSession: number | undefined;
+  #syncSessions = 0;
+  #syncBusyUntilMs: Record<NodeName, number> = { a: 0, b: 0 };
+  #events: Event[] = [];
+  #order = 0;
+  readonly #step: typeof step;
+  #hooks: WorldHooks = { observe: () => undefined, onTransition: () => undefined, onChange: () => undefined };
+
+  constructor(seed: number, configs: (random: Random) => Record<NodeName, RouterConfig>, machine: typeof step = step) {
+    this.random = seededRandom(seed);
+    this.#step = machine;
+    const { a, b } = configs(this.random);
+    this.nodes = { a: newNode('a', a), b: newNode('b', b) };
+  }
+
+  start(hooks: WorldHooks): void {
+    this.#hooks = hooks;
+    for (const name of nodeNames) this.input(this.nodes[name], { type: 'startup' });
+    this.connectSync();
+  }
+
+  between(min: number, max: number): number {
+    return min + this.random.next() * (max - min);
+  }
+
+  chance(probability: number): boolean {
+    return this.random.next() < probability;
+  }
+
+  runUntil(untilMs: number): void {
+    for (;;) {
+      const next = this.#nextEvent(untilMs);
+      if (next === undefined) break;
+      this.#goTo(next.atMs);
+      next.run();
+      this.#hooks.observe();
+    }
+    this.#goTo(untilMs);
+  }
+
+  /** A fault or its mending. */
+  change(what: string, apply: () => void): void {
+    this.note(`-- ${what}`);
+    this.#hooks.onChange();
+    apply();
+    this.#hooks.observe();
+  }
+
+  /** Hands an input to a node when it can take it: at once, or after its pause. */
+  input(node: Node, input: RouterInput): void {
+    if (!node.isAlive) return;
+    if (node.isPaused) node.inbox.push(() => this.#perform(node, input));
+    else this.#perform(node, input);
+  }
+
+  pause(node: Node): void {
+    node.isPaused = true;
+    const session = this.syncSession;
+    this.#after(syncTimeoutMs, () => {
+      if (node.isPaused && this.syncSession === session) this.disconnectSync();
+    });
+  }
+
+  /** As the driver does it: a backup reads what has arrived first; an active router may see its timer first. */
+  resume(node: Node): void {
+    node.isPaused = false;
+    if (node.state.kind === 'active' && this.chance(0.5)) this.#perform(node, { type: 'timeout' });
+    for (const read of node.inbox.splice(0)) read();
+    this.#after(syncDelayMaxMs, () => this.connectSync());
+  }
+
+  kill(node: Node): void {
+    node.isAlive = false;
+    node.isPaused = false;
+    node.inbox = [];
+    node.state = initialState(node.config);
+    this.disconnectSync();
+  }
+
+  revive(node: Node): void {
+    node.isAlive = true;
+    node.state = initialState(node.config);
+    this.input(node, { type: 'startup' });
+    this.#after(syncDelayMaxMs, () => this.connectSync());
+  }
+
+  cutSync(): void {
+    this.isSyncCut = true;
+    this.disconnectSync();
+  }
+
+  mendSync(): void {
+    this.isSyncCut = false;
+    this.connectSync();
+  }
+
+  connectSync(): void {
+    const canTalk = nodeNames.every((name) => this.nodes[name].isAlive && !this.nodes[name].isPaused);
+    if (this.isSyncCut || !canTalk || this.syncSession !== undefined) return;
+    this.syncSession = ++this.#syncSessions;
+    this.note('-- sync connected');
+    this.#hooks.onChange();
+    for (const name of nodeNames) this.sendRole(this.nodes[name]);
+  }
+
+  disconnectSync(): void {
+    if (this.syncSession === undefined) return;
+    this.syncSession = undefined;
+    this.note('-- sync lost');
+    this.#hooks.onChange();
+    for (const name of nodeNames) {
+      const node = this.nodes[name];
+      if (node.peerRole === undefined) continue;
+      node.peerRole = undefined;
+      this.input(node, { type: 'fence-lifted', cause: 'sync-lost' });
+    }
+  }
+
+  /** In order and without loss, as TCP has it, while the session lasts. */
+  sendRole(node: Node): void {
+    const session = this.syncSession;
+    if (session === undefined) return;
+    const { kind, epoch, priority } = node.state;
+    const role: Role = { isActive: kind === 'active', epoch, priority };
+    const target = this.nodes[otherOf(node.name)];
+    const arrivesAtMs = Math.max(this.#syncBusyUntilMs[node.name], this.nowMs + this.between(0.1, syncDelayMaxMs));
+    this.#syncBusyUntilMs[node.name] = arrivesAtMs;
+    this.#after(arrivesAtMs - this.nowMs, () => {
+      if (this.syncSession === session && target.isAlive) this.#receiveRole(target, role);
+    });
+  }
+
+  note(line: string): void {
+    this.trace.push(`${this.nowMs.toFixed(3)} ${line}`);
+  }
+
+  #receiveRole(node: Node, role: Role): void {
+    const before = node.peerRole;
+    node.peerRole = role;
+    const { epoch, priority } = role;
+    const address = this.nodes[otherOf(node.name)].config.ownAddress;
+    if (role.isActive) this.input(node, { type: 'fence', epoch, priority, address });
+    else if (before?.isActive === true) this.input(node, { type: 'fence-lifted', cause: 'peer-resigned' });
+  }
+
+  #perform(node: Node, input: RouterInput): void {
+    const { state, effects } = this.#step(node.config, node.state, input, this.nowMs);
+    node.state = state;
+    for (const effect of effects) this.#performEffect(node, effect);
+  }
+
+  #performEffect(node: Node, effect: RouterEffect): void {
+    switch (effect.type) {
+      case 'transition':
+        this.note(`${node.name} ${effect.from} -> ${effect.to}: ${effect.cause}`);
+        this.#hooks.onTransition(node, effect.cause);
+        this.sendRole(node);
+        return;
+      case 'claim-epoch':
+        this.note(`${node.name} claims epoch ${effect.epoch}`);
+        this.sendRole(node);
+        return;
+      case 'claim-addresses':
+        if (node.failsClaims) this.#after(0, () => this.input(node, { type: 'claim-failed' }));
+        return;
+      case 'send-advert':
+        this.#sendAdvert(node, effect.priority);
+        return;
+      case 'release-addresses':
+      case 'announce':
+        return;
+    }
+  }
+
+  #sendAdvert(node: Node, priority: number): void {
+    this.note(`${node.name} advert ${priority} from ${formatIp(node.config.ownAddress)}`);
+    if (node.failsSends) {
+      if (priority !== 0) this.#after(0, () => this.input(node, { type: 'advert-send-failed' }));
+      return;
+    }
+    const target = this.nodes[otherOf(node.name)];
+    const isLost = !node.isLinkUp || this.isCutFrom[node.name] || this.chance(this.loss);
+    const delayMs = this.between(0.05, this.hasJitter ? lanJitterMaxMs : lanDelayMaxMs);
+    if (isLost) return;
+    const { advertIntervalMs, ownAddress: source } = node.config;
+    this.#after(delayMs, () => {
+      if (target.isLinkUp) this.input(target, { type: 'advert', priority, advertIntervalMs, source });
+    });
+  }
+
+  #after(delayMs: number, run: () => void): void {
+    this.#events.push({ atMs: this.nowMs + delayMs, order: this.#order++, run });
+  }
+
+  /** Takes the earliest event out; deadlines of the machines are events too. */
+  #nextEvent(untilMs: number): Pick<Event, 'atMs' | 'run'> | undefined {
+    const queued = this.#events.reduce<Event | undefined>(
+      (first, event) => (first !== undefined && isBefore(first, event) ? first : event),
+      undefined,
+    );
+    const deadline = this.#nextDeadline();
+    const next = deadline !== undefined && (queued === undefined || deadline.atMs < queued.atMs) ? deadline : queued;
+    if (next === undefined || next.atMs > untilMs) return undefined;
+    if (next === queued) this.#events = this.#events.filter((event) => event !== queued);
+    return next;
+  }
+
+  #nextDeadline(): Pick<Event, 'atMs' | 'run'> | undefined {
+    const deadlines = nodeNames.flatMap((name) => {
+      const node = this.nodes[name];
+      const atMs = node.isAlive && !node.isPaused ? nextDeadlineMs(node.state) : undefined;
+      const run = (): void => this.#perform(node, { type: 'timeout' });
+      return atMs === undefined ? [] : [{ atMs: Math.max(atMs, this.nowMs), run }];
+    });
+    return deadlines.toSorted((one, two) => one.atMs - two.atMs)[0];
+  }
+
+  #goTo(atMs: number): void {
+    this.nowMs = atMs;
+    this.#hooks.observe();
+  }
+}
+
+function newNode(name: NodeName, config: RouterConfig): Node {
+  return {
+    name,
+    config,
+    state: initialState(config),
+    isAlive: true,
+    isPaused: false,
+    isLinkUp: true,
+    failsSends: false,
+    failsClaims: false,
+    inbox: [],
+    peerRole: undefined,
+  };
+}
+
+function isBefore(one: Event, two: Event): boolean {
+  return one.atMs < two.atMs || (one.atMs === two.atMs && one.order < two.order);
+}

@@ -1,0 +1,86 @@
+/** The states and inputs of the table in machine.test.ts. The router has priority 100, 192.0.2.10, 1000 ms, epoch 5. */
+import type { RouterConfig, RouterInput, RouterState } from '../../../src/vrrp/index.ts';
+
+export const nowMs = 10_000;
+export const config: RouterConfig = {
+  priority: 100,
+  advertIntervalMs: 1000,
+  preempt: false,
+  ownAddress: Uint8Array.of(192, 0, 2, 10),
+};
+export const preempting: RouterConfig = { ...config, preempt: true };
+
+const lowerAddress = Uint8Array.of(192, 0, 2, 9);
+const higherAddress = Uint8Array.of(192, 0, 2, 100);
+
+const common = { priority: 100, epoch: 5 };
+const backup = {
+  ...common,
+  kind: 'backup',
+  active: { address: higherAddress, priority: 100 },
+  activeAdvertIntervalMs: 1000,
+  activeDownAtMs: nowMs + 2000,
+  promotionCause: 'active-silent',
+  hasYielded: false,
+} as const;
+const active = {
+  ...common,
+  kind: 'active',
+  nextAdvertAtMs: nowMs + 500,
+  grace: undefined,
+  missedAdverts: 0,
+  lastAdvertFailed: false,
+  reassertAtMs: nowMs,
+  reannounceAtMs: nowMs,
+} as const;
+
+export const states = {
+  stopped: { state: { ...common, kind: 'initialize', isStarted: false, isLinkUp: true }, config },
+  'link down': { state: { ...common, kind: 'initialize', isStarted: true, isLinkUp: false }, config },
+  backup: { state: backup, config },
+  'backup that preempts': { state: backup, config: preempting },
+  'backup, down timer due': { state: { ...backup, activeDownAtMs: nowMs }, config },
+  'fenced backup': { state: { ...backup, activeDownAtMs: undefined, hasYielded: true }, config: preempting },
+  active: { state: active, config },
+  'active, advert due': { state: { ...active, nextAdvertAtMs: nowMs }, config },
+  'active, two adverts missed': { state: { ...active, missedAdverts: 2 }, config },
+  'active, advert failed': { state: { ...active, missedAdverts: 1, lastAdvertFailed: true }, config },
+  'handing over': { state: { ...active, grace: { kind: 'hand-over', untilMs: nowMs + 1 } }, config },
+  'handed over in vain': { state: { ...active, grace: { kind: 'hand-over', untilMs: nowMs } }, config },
+  'taking over': { state: { ...active, grace: { kind: 'take-over', untilMs: nowMs + 1 } }, config },
+  'has taken over': { state: { ...active, grace: { kind: 'take-over', untilMs: nowMs } }, config },
+  'active, has just answered': { state: { ...active, reassertAtMs: nowMs + 1, reannounceAtMs: nowMs + 1 }, config },
+  'active, late by its down interval': { state: { ...active, nextAdvertAtMs: nowMs - 3609.375 }, config },
+  stalled: { state: { ...active, nextAdvertAtMs: nowMs - 3609.376 }, config },
+} as const satisfies Record<string, { state: RouterState; config: RouterConfig }>;
+
+const advert = { type: 'advert', priority: 100, advertIntervalMs: 500, source: higherAddress } as const;
+const fence = { type: 'fence', epoch: 5, priority: 100, address: higherAddress } as const;
+
+export const inputs = {
+  startup: { type: 'startup' },
+  shutdown: { type: 'shutdown' },
+  timeout: { type: 'timeout' },
+  'advert 0': { ...advert, priority: 0 },
+  'advert 99': { ...advert, priority: 99 },
+  'advert 100, lower address': { ...advert, source: lowerAddress },
+  'advert 100, same address': { ...advert, source: config.ownAddress },
+  'advert 100, higher address': advert,
+  'advert 101': { ...advert, priority: 101, source: lowerAddress },
+  'priority 50': { type: 'priority-changed', priority: 50 },
+  'link-down': { type: 'link-down' },
+  'link-up': { type: 'link-up' },
+  'advert-send-failed': { type: 'advert-send-failed' },
+  'claim-failed': { type: 'claim-failed' },
+  'fence 4, higher': { ...fence, epoch: 4, priority: 255 },
+  'fence 5, lower': { ...fence, priority: 99 },
+  'fence 5, lower address': { ...fence, address: lowerAddress },
+  'fence 5, same address': { ...fence, address: config.ownAddress },
+  'fence 5, higher address': fence,
+  'fence 6, lower': { ...fence, epoch: 6, priority: 1 },
+  'fence-lifted, resigned': { type: 'fence-lifted', cause: 'peer-resigned' },
+  'fence-lifted, sync lost': { type: 'fence-lifted', cause: 'sync-lost' },
+  'take-over 6': { type: 'take-over', epoch: 6, graceMs: 1000 },
+  'hand-over': { type: 'hand-over', graceMs: 1000 },
+  resign: { type: 'resign' },
+} as const satisfies Record<string, RouterInput>;
