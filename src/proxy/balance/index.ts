@@ -1,0 +1,3 @@
+export type { BalanceState, Candidate, Picked } from './candidate.ts';
+export type { Balance } from './pick.ts';
+export { pick } from './pick.ts';

@@ -1,0 +1,39 @@
+export type { Balance, BalanceState, Candidate, Picked } from './balance/index.ts';
+export { pick } from './balance/index.ts';
+export type { CheckConfig, CheckEffect, CheckInput, CheckResult, CheckState, CheckStep } from './check.ts';
+export { nextCheckDeadlineMs, startCheck, stepCheck } from './check.ts';
+export type {
+  AdminState,
+  Eligibility,
+  Health,
+  PoolChange,
+  PoolServer,
+  PoolUpdate,
+  ServerPool,
+  ServerSpec,
+} from './server-pool.ts';
+export {
+  createPool,
+  effectiveWeight,
+  eligibility,
+  isWeight,
+  reconfigurePool,
+  setAdmin,
+  setHealth,
+  setWeight,
+  weightMax,
+} from './server-pool.ts';
+export type { StickEntry } from './stick-table.ts';
+export { StickTable } from './stick-table.ts';
+export type {
+  RefusalReason,
+  ServerCounters,
+  ServiceCounters,
+  StickAssignment,
+  StickClaim,
+  WorkerCommand,
+  WorkerCounters,
+  WorkerReport,
+  WorkerServer,
+  WorkerService,
+} from './worker-protocol.ts';

@@ -1,0 +1,94 @@
+/**
+ * A client's connection and the one to its server. Between two events all that is known about the bytes in user space
+ * is here: `unsent` of each end, nothing else.
+ */
+import { epoll } from '../../runtime/index.ts';
+import { epollUrgent } from './poller.ts';
+import type { PollerTarget } from './poller.ts';
+import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
+
+/**
+ * choosing: waits for the answer to a stick claim; connecting: the server has not answered yet; relaying: bytes flow;
+ * closed: both descriptors are gone.
+ */
+export type Phase = 'choosing' | 'connecting' | 'relaying' | 'closed';
+
+/** Who acts on a connection's events, depending on its phase. */
+export type ConnectionDriver = {
+  onReady(end: End, events: number): void;
+};
+
+const noServers: ReadonlySet<string> = new Set();
+const readableEvents = epoll.in | epoll.readHangUp | epoll.hangUp | epoll.error | epollUrgent;
+const readFullyEvents = epoll.readHangUp | epoll.hangUp | epoll.error | epollUrgent;
+
+/** One of a connection's two sockets. */
+export class End implements PollerTarget {
+  readonly connection: Connection;
+  /** -1 as long as there is none. */
+  fd: number;
+  pollerId = -1;
+  /** The kernel may hold something to read: bytes, FIN or an error. */
+  readable = false;
+  /** There is more to learn than bytes, so that a short read does not mean that all was read. */
+  readFully = false;
+  /** FIN has come, and was passed on at once. */
+  readEnded = false;
+  /** What was read from the other end and not taken by this one's socket yet; at most one read. */
+  unsent: Uint8Array | undefined;
+  /** Waits for its next turn at the relay. */
+  queued = false;
+
+  constructor(connection: Connection, fd: number) {
+    this.connection = connection;
+    this.fd = fd;
+  }
+
+  get other(): End {
+    return this === this.connection.front ? this.connection.back : this.connection.front;
+  }
+
+  onReady(events: number): void {
+    this.connection.driver.onReady(this, events);
+  }
+
+  /** Remembers what an event says about reading; edge-triggered epoll will not repeat it. After FIN nothing follows. */
+  note(events: number): void {
+    if (this.readEnded) return;
+    if ((events & readableEvents) !== 0) this.readable = true;
+    if ((events & readFullyEvents) !== 0) this.readFully = true;
+  }
+}
+
+export class Connection {
+  readonly service: ServiceRuntime;
+  /** The client's address, for stickiness; empty where the service has none. */
+  readonly source: string;
+  /** The client's socket. */
+  readonly front: End;
+  /** The server's socket. */
+  readonly back: End;
+  driver: ConnectionDriver;
+  phase: Phase = 'choosing';
+  server: ServerRuntime | undefined;
+  /** Names of the servers that failed to connect. */
+  failed = noServers;
+  /** When choosing or connecting has taken too long. */
+  deadlineMs = Infinity;
+  /** Bytes have moved since the last sweep for idle connections. */
+  active = true;
+  /** When such a sweep first found none. */
+  idleSinceMs = 0;
+
+  constructor(options: { service: ServiceRuntime; source: string; fd: number; driver: ConnectionDriver }) {
+    this.service = options.service;
+    this.source = options.source;
+    this.driver = options.driver;
+    this.front = new End(this, options.fd);
+    this.back = new End(this, -1);
+  }
+
+  get isClosed(): boolean {
+    return this.phase === 'closed';
+  }
+}

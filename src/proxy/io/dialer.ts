@@ -1,0 +1,173 @@
+/**
+ * Brings an accepted client to a server: chooses one (with its stick entry, or by balance), connects, goes on to another
+ * when that fails, and hands the connection over to the relay. The client's bytes stay in the kernel until then, so
+ * that nothing is lost by trying again. A client that only ends its own direction (FIN) meanwhile may still want an
+ * answer; one that resets is gone.
+ */
+import { epoll, errno } from '../../runtime/index.ts';
+import { closeWithReset, setStreamOptions } from './socket-options.ts';
+import { streamEvents } from './poller.ts';
+import type { Clock, Native } from '../../runtime/index.ts';
+import type { RefusalReason } from '../index.ts';
+import type { Connection, ConnectionDriver, End } from './connection.ts';
+import type { Poller } from './poller.ts';
+import type { Relay } from './relay.ts';
+import type { ServerRuntime } from './service-runtime.ts';
+import type { StickClaims } from './stick-claims.ts';
+
+type DialerDependencies = {
+  readonly native: Native;
+  readonly clock: Clock;
+  readonly poller: Poller;
+  readonly relay: Relay;
+  readonly claims: StickClaims;
+  readonly onClosed: (connection: Connection) => void;
+  /** A client had to be refused for want of a descriptor. */
+  readonly onShortage: () => void;
+};
+
+export class Dialer implements ConnectionDriver {
+  readonly #native: Native;
+  readonly #clock: Clock;
+  readonly #poller: Poller;
+  readonly #relay: Relay;
+  readonly #claims: StickClaims;
+  readonly #onClosed: (connection: Connection) => void;
+  readonly #onShortage: () => void;
+  readonly #connecting = new Set<Connection>();
+
+  constructor(dependencies: DialerDependencies) {
+    this.#native = dependencies.native;
+    this.#clock = dependencies.clock;
+    this.#poller = dependencies.poller;
+    this.#relay = dependencies.relay;
+    this.#claims = dependencies.claims;
+    this.#onClosed = dependencies.onClosed;
+    this.#onShortage = dependencies.onShortage;
+  }
+
+  /** Starts with a connection that has just been accepted. */
+  begin(connection: Connection): void {
+    const id = this.#poller.add(connection.front.fd, streamEvents, connection.front);
+    if (id < 0) {
+      this.#refuse(connection, 'no-descriptor');
+      return;
+    }
+    connection.front.pollerId = id;
+    this.#choose(connection);
+  }
+
+  onReady(end: End, events: number): void {
+    const { connection } = end;
+    if (end === connection.front) this.#onClientReady(end, events);
+    else if ((events & (epoll.error | epoll.hangUp)) !== 0) this.#onConnectFailed(connection);
+    else if ((events & epoll.out) !== 0) this.#onConnected(connection, events);
+  }
+
+  /** Connects to a server chosen for it; refuses the client if there is none. */
+  connect(connection: Connection, server: ServerRuntime | undefined): void {
+    if (server === undefined) {
+      this.#refuse(connection, connection.failed.size > 0 ? 'connect-failed' : 'no-server');
+      return;
+    }
+    const { spec } = connection.service;
+    const fd = this.#native.tcpConnect(server.spec.address, server.spec.port, spec.source, 0);
+    if (fd === errno.tooManyFilesProcess || fd === errno.tooManyFilesSystem) {
+      this.#onShortage();
+      this.#refuse(connection, 'no-descriptor');
+      return;
+    }
+    connection.phase = 'connecting';
+    connection.server = server;
+    server.connections++;
+    server.counters.connectionsTotal++;
+    if (fd < 0 || !this.#watch(connection, fd)) this.#onConnectFailed(connection);
+  }
+
+  /** Gives up on servers that have not answered in time. */
+  sweep(nowMs: number): void {
+    for (const connection of this.#connecting) {
+      if (nowMs < connection.deadlineMs) continue;
+      if (connection.server !== undefined) connection.server.counters.connectTimeouts++;
+      this.#onConnectFailed(connection);
+    }
+  }
+
+  /** Ends a connection that has no server yet. */
+  abort(connection: Connection): void {
+    this.#leaveServer(connection);
+    this.#claims.forget(connection);
+    connection.phase = 'closed';
+    if (connection.front.pollerId >= 0) this.#poller.release(connection.front.pollerId);
+    closeWithReset(this.#native, connection.front.fd);
+    connection.front.fd = -1;
+    this.#onClosed(connection);
+  }
+
+  #choose(connection: Connection): void {
+    const { service } = connection;
+    if (service.sticks === undefined) {
+      this.connect(connection, service.pick(connection.failed));
+      return;
+    }
+    connection.phase = 'choosing';
+    const choice = this.#claims.choose(connection, service.sticks);
+    if (choice !== 'claimed') this.connect(connection, choice);
+  }
+
+  /** Waits for the connect to finish; false if that cannot be. */
+  #watch(connection: Connection, fd: number): boolean {
+    const { back, service } = connection;
+    setStreamOptions(this.#native, fd);
+    back.fd = fd;
+    back.pollerId = this.#poller.add(fd, streamEvents, back);
+    connection.deadlineMs = this.#clock.nowMs() + service.spec.connectTimeoutMs;
+    this.#connecting.add(connection);
+    return back.pollerId >= 0;
+  }
+
+  #onClientReady(end: End, events: number): void {
+    end.note(events);
+    if ((events & epoll.error) === 0) return;
+    end.connection.service.counters.clientsGone++;
+    this.abort(end.connection);
+  }
+
+  #onConnected(connection: Connection, events: number): void {
+    this.#connecting.delete(connection);
+    connection.deadlineMs = Infinity;
+    this.#relay.begin(connection, events);
+  }
+
+  #onConnectFailed(connection: Connection): void {
+    const { server, service } = connection;
+    this.#leaveServer(connection);
+    if (server !== undefined) {
+      server.counters.connectFailures++;
+      connection.failed = new Set(connection.failed).add(server.name);
+    }
+    if (connection.failed.size > service.spec.retries) {
+      this.#refuse(connection, 'connect-failed');
+      return;
+    }
+    service.counters.redispatches++;
+    this.#choose(connection);
+  }
+
+  #refuse(connection: Connection, reason: RefusalReason): void {
+    connection.service.refused[reason]++;
+    this.abort(connection);
+  }
+
+  #leaveServer(connection: Connection): void {
+    const { back, server } = connection;
+    this.#connecting.delete(connection);
+    if (server !== undefined) server.connections--;
+    connection.server = undefined;
+    if (back.fd < 0) return;
+    if (back.pollerId >= 0) this.#poller.release(back.pollerId);
+    closeWithReset(this.#native, back.fd);
+    back.fd = -1;
+    back.pollerId = -1;
+  }
+}

@@ -1,0 +1,4 @@
+export type { ProxyWorkerOptions } from './worker.ts';
+export { ProxyWorker, relayDefaults } from './worker.ts';
+export type { CheckReport, CheckTarget } from './prober.ts';
+export { Prober } from './prober.ts';

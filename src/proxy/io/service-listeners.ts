@@ -1,0 +1,105 @@
+/** The listening sockets of all services of a worker, kept as the configuration wants them. */
+import { errnoName } from '../../runtime/index.ts';
+import { Listener } from './listener.ts';
+import type { Logger, Native } from '../../runtime/index.ts';
+import type { WorkerService } from '../index.ts';
+import type { Poller } from './poller.ts';
+
+export type ListenFailure = { readonly service: string; readonly error: string };
+
+type Dependencies = {
+  readonly native: Native;
+  readonly poller: Poller;
+  readonly logger: Logger;
+  readonly mayAccept: () => boolean;
+  readonly onClient: (service: string, fd: number, endpoint: Uint8Array) => void;
+};
+
+export class ServiceListeners {
+  readonly counters = { acceptPauses: 0, connectionLimitHits: 0 };
+  readonly #dependencies: Dependencies;
+  readonly #listeners = new Map<string, Listener>();
+  #starved = false;
+  #full = false;
+
+  constructor(dependencies: Dependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /**
+   * Closes what is not wanted any more, then opens what is missing, so that an address and port can go from one service
+   * to another. What could not be opened is answered, and tried again with the next call.
+   */
+  configure(services: readonly WorkerService[]): readonly ListenFailure[] {
+    const wanted = new Map(services.map((service) => [service.name, service]));
+    for (const [name, listener] of this.#listeners) {
+      const service = wanted.get(name);
+      if (service?.address !== listener.address || service.port !== listener.port) this.#close(name, listener);
+    }
+    return services
+      .filter((service) => !this.#listeners.has(service.name))
+      .flatMap((service) => this.#open(service) ?? []);
+  }
+
+  /** Lets clients wait in the kernel's queues for a moment: there are no descriptors for them now. */
+  pauseForShortage(): void {
+    for (const listener of this.#listeners.values()) listener.pause('shortage');
+  }
+
+  /** Descriptors may have become free since accepting was suspended. */
+  retryAfterShortage(): void {
+    if (!this.#starved) return;
+    this.#starved = false;
+    this.#resume();
+  }
+
+  /** A connection has ended, so that there may be room for another one. */
+  resumeAfterLimit(): void {
+    if (!this.#full) return;
+    this.#full = false;
+    this.#resume();
+  }
+
+  #resume(): void {
+    for (const listener of this.#listeners.values()) listener.resume();
+  }
+
+  #open({ name, address, port }: WorkerService): ListenFailure | undefined {
+    const { native, poller, logger, mayAccept, onClient } = this.#dependencies;
+    const events = {
+      mayAccept,
+      onClient: (fd: number, endpoint: Uint8Array) => onClient(name, fd, endpoint),
+      onPaused: (cause: 'shortage' | 'full') => this.#onPaused(cause),
+    };
+    const listener = new Listener({ address, port }, { native, poller, events });
+    const result = listener.open();
+    if (result < 0) {
+      const error = errnoName(result);
+      logger.warn({ service: name, address, port, error }, 'cannot listen');
+      return { service: name, error };
+    }
+    this.#listeners.set(name, listener);
+    logger.info({ service: name, address, port }, 'listening');
+    return undefined;
+  }
+
+  #close(name: string, listener: Listener): void {
+    listener.close();
+    this.#listeners.delete(name);
+    this.#dependencies.logger.info(
+      { service: name, address: listener.address, port: listener.port },
+      'closed listener',
+    );
+  }
+
+  #onPaused(cause: 'shortage' | 'full'): void {
+    if (cause === 'full') {
+      if (!this.#full) this.counters.connectionLimitHits++;
+      this.#full = true;
+      return;
+    }
+    this.counters.acceptPauses++;
+    if (!this.#starved) this.#dependencies.logger.warn({}, 'no descriptors left: accepting is suspended for a moment');
+    this.#starved = true;
+  }
+}

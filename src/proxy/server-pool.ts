@@ -1,0 +1,116 @@
+/** The servers of one service as the main process knows them: what is configured, what checks found, what operators set. */
+import { fail, ok } from '../base/index.ts';
+import type { Result } from '../base/index.ts';
+
+/** HAProxy's words: `drain` takes no new connections but sticky ones, `maint` takes none at all. */
+export type AdminState = 'ready' | 'drain' | 'maint';
+export type Health = 'up' | 'down';
+
+/** What the configuration says about a server; `weight` in 0..256, where 0 means the same as `drain`. */
+export type ServerSpec = {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly weight: number;
+};
+
+export type PoolServer = ServerSpec & {
+  /** Set by an operator at run time; wins over the configured weight until it is taken back. */
+  readonly weightOverride: number | undefined;
+  readonly admin: AdminState;
+  readonly health: Health;
+};
+
+/** By name, in the order of the configuration. */
+export type ServerPool = ReadonlyMap<string, PoolServer>;
+
+export type PoolChange =
+  | { readonly kind: 'went-up' | 'went-down'; readonly server: string }
+  | { readonly kind: 'admin'; readonly server: string; readonly from: AdminState; readonly to: AdminState }
+  | { readonly kind: 'weight'; readonly server: string; readonly from: number; readonly to: number };
+
+/** The pool after an update, and what changed by it: undefined if nothing did. */
+export type PoolUpdate = { readonly pool: ServerPool; readonly change: PoolChange | undefined };
+
+/** Which connections a server may get: `all`, only those that are `sticky` to it, or `none`. */
+export type Eligibility = 'all' | 'sticky' | 'none';
+
+export const weightMax = 256;
+
+/** A pool as it is at the start: every server up until a check fails, and ready. */
+export function createPool(specs: readonly ServerSpec[]): ServerPool {
+  return new Map(specs.map((spec) => [spec.name, freshServer(spec)]));
+}
+
+/**
+ * The pool after a new configuration. A server that keeps its name keeps what operators set; its health only if it
+ * also keeps its address and port.
+ */
+export function reconfigurePool(pool: ServerPool, specs: readonly ServerSpec[]): ServerPool {
+  return new Map(specs.map((spec) => [spec.name, carriedOver(pool.get(spec.name), spec)]));
+}
+
+export function setHealth(pool: ServerPool, name: string, health: Health): Result<PoolUpdate, 'unknown-server'> {
+  const server = pool.get(name);
+  if (server === undefined) return fail('unknown-server');
+  if (server.health === health) return ok({ pool, change: undefined });
+  const change = { kind: health === 'up' ? 'went-up' : 'went-down', server: name } as const;
+  return ok({ pool: withServer(pool, { ...server, health }), change });
+}
+
+export function setAdmin(pool: ServerPool, name: string, admin: AdminState): Result<PoolUpdate, 'unknown-server'> {
+  const server = pool.get(name);
+  if (server === undefined) return fail('unknown-server');
+  if (server.admin === admin) return ok({ pool, change: undefined });
+  const change = { kind: 'admin', server: name, from: server.admin, to: admin } as const;
+  return ok({ pool: withServer(pool, { ...server, admin }), change });
+}
+
+/** `weight` is an integer in 0..256, or undefined to go back to the configured one. */
+export function setWeight(
+  pool: ServerPool,
+  name: string,
+  weight: number | undefined,
+): Result<PoolUpdate, 'unknown-server' | 'weight-range'> {
+  const server = pool.get(name);
+  if (server === undefined) return fail('unknown-server');
+  if (weight !== undefined && !isWeight(weight)) return fail('weight-range');
+  const updated = { ...server, weightOverride: weight };
+  const from = effectiveWeight(server);
+  const to = effectiveWeight(updated);
+  const change = from === to ? undefined : ({ kind: 'weight', server: name, from, to } as const);
+  return ok({ pool: withServer(pool, updated), change });
+}
+
+export function isWeight(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= weightMax;
+}
+
+export function effectiveWeight(server: PoolServer): number {
+  return server.weightOverride ?? server.weight;
+}
+
+/** As in HAProxy: a server that is down or in maintenance gets nothing; weight 0 or drain leaves the sticky ones. */
+export function eligibility(server: {
+  readonly admin: AdminState;
+  readonly health: Health;
+  /** The effective one. */
+  readonly weight: number;
+}): Eligibility {
+  if (server.health === 'down' || server.admin === 'maint') return 'none';
+  return server.admin === 'drain' || server.weight === 0 ? 'sticky' : 'all';
+}
+
+function freshServer(spec: ServerSpec): PoolServer {
+  return { ...spec, weightOverride: undefined, admin: 'ready', health: 'up' };
+}
+
+function carriedOver(known: PoolServer | undefined, spec: ServerSpec): PoolServer {
+  if (known === undefined) return freshServer(spec);
+  const moved = known.address !== spec.address || known.port !== spec.port;
+  return { ...known, ...spec, health: moved ? 'up' : known.health };
+}
+
+function withServer(pool: ServerPool, server: PoolServer): ServerPool {
+  return new Map(pool).set(server.name, server);
+}

@@ -1,0 +1,101 @@
+/** Which server each source goes to: bounded, forgetting what was not used for `ttlMs`. */
+
+export type StickEntry = {
+  readonly source: string;
+  readonly server: string;
+  /** Time since it was last used: clocks of two processes or nodes cannot be compared, ages can. */
+  readonly ageMs: number;
+};
+
+type Stored = { readonly server: string; usedAtMs: number; reportedAtMs: number };
+
+export class StickTable {
+  readonly #ttlMs: number;
+  readonly #entriesMax: number;
+  // In the order of use: the first is the one unused for longest.
+  readonly #entries = new Map<string, Stored>();
+
+  /** `entriesMax` >= 1: when full, the entry unused for longest makes room. */
+  constructor(options: { ttlMs: number; entriesMax: number }) {
+    this.#ttlMs = options.ttlMs;
+    this.#entriesMax = options.entriesMax;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The source's server; looking does not count as use. */
+  lookup(source: string, nowMs: number): string | undefined {
+    return this.#live(source, nowMs)?.server;
+  }
+
+  /**
+   * Takes an entry as told, even if another server is known here. One older than the time to live is not taken, and
+   * use that was seen here more recently is not forgotten.
+   */
+  learn(entry: StickEntry, nowMs: number): void {
+    if (entry.ageMs >= this.#ttlMs) return;
+    const known = this.#live(entry.source, nowMs);
+    const toldMs = nowMs - entry.ageMs;
+    const usedAtMs = known?.server === entry.server ? Math.max(known.usedAtMs, toldMs) : toldMs;
+    this.#entries.delete(entry.source);
+    this.#makeRoom(nowMs);
+    this.#entries.set(entry.source, { server: entry.server, usedAtMs, reportedAtMs: nowMs });
+  }
+
+  /**
+   * Counts as use. True when the others should be told: once per tenth of the time to live, so that a replica's entry
+   * is never more than that too old.
+   */
+  touch(source: string, nowMs: number): boolean {
+    const entry = this.#live(source, nowMs);
+    if (entry === undefined) return false;
+    entry.usedAtMs = nowMs;
+    this.#entries.delete(source);
+    this.#entries.set(source, entry);
+    if (nowMs - entry.reportedAtMs < this.#ttlMs / 10) return false;
+    entry.reportedAtMs = nowMs;
+    return true;
+  }
+
+  /**
+   * Decides between claims, for the one table that all others follow: who comes first gets the server it wants; a
+   * later one gets what the first got, unless it says that exactly this server is of no use to it (`replaces`).
+   */
+  claim(claim: { source: string; server: string; replaces: string | undefined }, nowMs: number): string {
+    const known = this.lookup(claim.source, nowMs);
+    const server = known === undefined || known === claim.replaces ? claim.server : known;
+    this.learn({ source: claim.source, server, ageMs: 0 }, nowMs);
+    return server;
+  }
+
+  /** Forgets one source, or all. */
+  clear(source?: string): void {
+    if (source === undefined) this.#entries.clear();
+    else this.#entries.delete(source);
+  }
+
+  /** All live entries, the one unused for longest first. */
+  *entries(nowMs: number): Generator<StickEntry> {
+    for (const [source, { server, usedAtMs }] of this.#entries) {
+      const ageMs = nowMs - usedAtMs;
+      if (ageMs < this.#ttlMs) yield { source, server, ageMs };
+    }
+  }
+
+  #live(source: string, nowMs: number): Stored | undefined {
+    const entry = this.#entries.get(source);
+    if (entry === undefined || nowMs - entry.usedAtMs < this.#ttlMs) return entry;
+    this.#entries.delete(source);
+    return undefined;
+  }
+
+  #makeRoom(nowMs: number): void {
+    for (const [source, entry] of this.#entries) {
+      const expired = nowMs - entry.usedAtMs >= this.#ttlMs;
+      if (!expired && this.#entries.size < this.#entriesMax) return;
+      this.#entries.delete(source);
+    }
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * What the main process and its proxy workers tell each other; plain data that structured clone and JSON can carry.
+ * The main process decides (configuration, health, stickiness), a worker relays and reports.
+ */
+import type { Balance } from './balance/index.ts';
+import type { AdminState, Health } from './server-pool.ts';
+import type { StickEntry } from './stick-table.ts';
+
+/** A server as a worker needs it. */
+export type WorkerServer = {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  /** The effective weight, 0..256. */
+  readonly weight: number;
+  readonly admin: AdminState;
+  readonly health: Health;
+};
+
+export type WorkerService = {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly balance: Balance;
+  readonly servers: readonly WorkerServer[];
+  /** How many other servers are tried, one after the other and at once, when a connect fails. */
+  readonly retries: number;
+  readonly connectTimeoutMs: number;
+  /** A connection without a byte either way for this long is reset; 0: never. Accurate to a second. */
+  readonly idleTimeoutMs: number;
+  /** The address that connections to servers leave from; undefined: the kernel chooses. */
+  readonly source: string | undefined;
+  /** Stickiness by the client's address. */
+  readonly stick: { readonly ttlMs: number; readonly entriesMax: number } | undefined;
+};
+
+export type StickAssignment = {
+  readonly requestId: number;
+  readonly service: string;
+  readonly source: string;
+  readonly server: string;
+};
+
+export type WorkerCommand =
+  /** The whole desired list: what is missing is closed (its connections go on), what is new is opened. */
+  | { readonly kind: 'configure'; readonly revision: number; readonly services: readonly WorkerService[] }
+  /** Entries of other workers or of the peer. */
+  | { readonly kind: 'stick-learned'; readonly service: string; readonly entries: readonly StickEntry[] }
+  /** The answers to claims. */
+  | { readonly kind: 'stick-assigned'; readonly assignments: readonly StickAssignment[] }
+  | { readonly kind: 'stick-cleared'; readonly service: string; readonly sources: readonly string[] | 'all' }
+  | { readonly kind: 'report-counters'; readonly requestId: number }
+  /** This node no longer holds the services' address: their clients would wait for an answer that cannot come. */
+  | { readonly kind: 'reset-connections'; readonly services: readonly string[] }
+  /** Accept nothing more; report `drained` once the last connection has ended. */
+  | { readonly kind: 'drain' }
+  /** Reset every connection and end. */
+  | { readonly kind: 'stop' };
+
+export type StickClaim = {
+  readonly requestId: number;
+  readonly service: string;
+  readonly source: string;
+  /** The server that this worker picked. */
+  readonly server: string;
+  /** The server of the entry that the worker knows but cannot use: down, in maintenance, or just refused. */
+  readonly replaces: string | undefined;
+};
+
+export type WorkerReport =
+  /** All listeners of this revision are open but those named; `error` is an errno's name: "EADDRINUSE". */
+  | {
+      readonly kind: 'configured';
+      readonly revision: number;
+      readonly failures: readonly { readonly service: string; readonly error: string }[];
+    }
+  | { readonly kind: 'stick-claims'; readonly claims: readonly StickClaim[] }
+  /** Entries in use, each told at most every tenth of its time to live. */
+  | {
+      readonly kind: 'stick-touched';
+      readonly entries: readonly { readonly service: string; readonly source: string; readonly server: string }[];
+    }
+  | { readonly kind: 'counters'; readonly requestId: number; readonly counters: WorkerCounters }
+  | { readonly kind: 'drained' }
+  | { readonly kind: 'stopped' };
+
+/** Why a client that was accepted got no server. */
+export type RefusalReason =
+  /** No server was eligible. */
+  | 'no-server'
+  /** Those that were tried failed. */
+  | 'connect-failed'
+  /** This process has no descriptor left for the second socket. */
+  | 'no-descriptor';
+
+/** Since the worker started; `current` and `unsentBytes` are as of now. */
+export type ServerCounters = {
+  readonly server: string;
+  readonly connectionsTotal: number;
+  readonly connectionsCurrent: number;
+  /** From the client to the server. */
+  readonly bytesIn: number;
+  /** From the server to the client. */
+  readonly bytesOut: number;
+  readonly connectFailures: number;
+  /** Those of the failures that were time-outs. */
+  readonly connectTimeouts: number;
+};
+
+export type ServiceCounters = {
+  readonly service: string;
+  /** Clients accepted. */
+  readonly connectionsTotal: number;
+  readonly connectionsCurrent: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Bytes in user space now: read from one side and not yet taken by the other's socket. */
+  readonly unsentBytes: number;
+  readonly redispatches: number;
+  readonly refused: Readonly<Record<RefusalReason, number>>;
+  readonly idleTimeouts: number;
+  readonly clientResets: number;
+  readonly serverResets: number;
+  /** Clients that reset before they had a server. */
+  readonly clientsGone: number;
+  readonly stickHits: number;
+  readonly stickClaims: number;
+  readonly stickClaimTimeouts: number;
+  readonly servers: readonly ServerCounters[];
+};
+
+export type WorkerCounters = {
+  readonly services: readonly ServiceCounters[];
+  /** How often accepting was suspended for want of descriptors or memory. */
+  readonly acceptPauses: number;
+  /** How often it was suspended because the worker had all the connections it may have. */
+  readonly connectionLimitHits: number;
+};

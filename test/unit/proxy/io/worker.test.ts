@@ -1,0 +1,190 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { WorkerReport } from '../../../../src/proxy/index.ts';
+import {
+  connectTo,
+  freePort,
+  last,
+  listening,
+  nextData,
+  nextError,
+  serviceSpec,
+  startEchoServer,
+  startNamedServer,
+  startProxy,
+  startWorker,
+  turn,
+  until,
+} from './harness.ts';
+import type { TestWorker } from './harness.ts';
+
+describe('listening', () => {
+  it('opens an address that is not this host’s', async () => {
+    const test = await startWorker();
+    expect(test.configure(serviceSpec({ address: '192.0.2.1' })).failures).toEqual([]);
+    expect(test.configure(serviceSpec({ address: '2001:db8::1' })).failures).toEqual([]);
+  });
+
+  it('names service and errno when the port is taken, opens the others, and tries again with the next command', async () => {
+    const taken = createServer();
+    const port = freePort();
+    await listening(taken, port);
+    const server = await startNamedServer('s1');
+    const test = await startWorker();
+    const services = [
+      serviceSpec({ name: 'taken', port, servers: [server] }),
+      serviceSpec({ name: 'free', servers: [server] }),
+    ] as const;
+    expect(test.configure(...services).failures).toEqual([{ service: 'taken', error: 'EADDRINUSE' }]);
+    expect(await nextData(connectTo(services[1].address, services[1].port))).toBe('s1');
+    taken.close();
+    await once(taken, 'close');
+    expect(test.configure(...services).failures).toEqual([]);
+    expect(await nextData(connectTo(services[0].address, port))).toBe('s1');
+  });
+
+  it('leaves clients waiting while the worker is full, and takes them when there is room', async () => {
+    const proxy = await startProxy([await startNamedServer('s1')], { options: { connectionsMax: 2 } });
+    const first = proxy.connect();
+    await nextData(first);
+    await nextData(proxy.connect());
+    const third = proxy.connect();
+    await once(third, 'connect');
+    for (let i = 0; i < 20; i++) await turn();
+    expect(proxy.service().connectionsTotal).toBe(2);
+    first.resetAndDestroy();
+    expect(await nextData(third)).toBe('s1');
+    expect(proxy.counters().connectionLimitHits).toBeGreaterThan(0);
+  });
+
+  it('relays IPv6', async () => {
+    const server = await startEchoServer();
+    const proxy = await startProxy([server], { service: { address: '::1' } });
+    const client = proxy.connect();
+    client.write('six');
+    expect(await nextData(client)).toBe('six');
+  });
+});
+
+describe('configuring', () => {
+  it('closes the listener of a service that is gone; its connections go on', async () => {
+    const proxy = await startProxy([await startEchoServer()]);
+    const client = await echoing(proxy.connect());
+    proxy.configure();
+    expect(await nextError(proxy.connect())).toBe('ECONNREFUSED');
+    await echoing(client);
+    expect(proxy.service().connectionsCurrent).toBe(1);
+    client.resetAndDestroy();
+    await until(() => proxy.counters().services.length === 0);
+  });
+
+  it('gives a port from one service to another in one step', async () => {
+    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const proxy = await startProxy([a]);
+    const { port } = proxy.spec;
+    const moved = { ...proxy.spec, port: freePort() };
+    expect(proxy.configure(serviceSpec({ name: 'other', port, servers: [b] }), moved).failures).toEqual([]);
+    expect(await nextData(connectTo(moved.address, port))).toBe('b');
+    expect(await nextData(connectTo(moved.address, moved.port))).toBe('a');
+  });
+
+  it('uses changed servers for the next connection and leaves those of a removed one alone', async () => {
+    const [a, b] = [await startEchoServer('a'), await startEchoServer('b')];
+    const proxy = await startProxy([a]);
+    const client = await echoing(proxy.connect());
+    proxy.configure({ ...proxy.spec, servers: [b] });
+    await echoing(proxy.connect());
+    await echoing(client);
+    expect(proxy.service().servers.map(({ server, connectionsCurrent }) => [server, connectionsCurrent])).toEqual([
+      ['a', 1],
+      ['b', 1],
+    ]);
+  });
+
+  it('keeps counting where it was when a service comes back', async () => {
+    const proxy = await startProxy([await startEchoServer()]);
+    await echoing(proxy.connect());
+    proxy.configure();
+    proxy.configure(proxy.spec);
+    await echoing(proxy.connect());
+    expect(proxy.service()).toMatchObject({ connectionsTotal: 2, connectionsCurrent: 2 });
+  });
+});
+
+describe('ending', () => {
+  it('by draining refuses new clients, lets the others finish, and says when the last has', async () => {
+    const proxy = await startProxy([await startEchoServer()]);
+    const client = await echoing(proxy.connect());
+    proxy.worker.handle({ kind: 'drain' });
+    expect(await nextError(proxy.connect())).toBe('ECONNREFUSED');
+    await echoing(client);
+    expect(kinds(proxy)).not.toContain('drained');
+    client.end();
+    await until(() => kinds(proxy).includes('drained'));
+  });
+
+  it('by draining is over at once where there is no connection', async () => {
+    const proxy = await startProxy([]);
+    proxy.worker.handle({ kind: 'drain' });
+    expect(kinds(proxy)).toContain('drained');
+  });
+
+  it('by stopping resets what there is', async () => {
+    const proxy = await startProxy([await startEchoServer()]);
+    const client = await echoing(proxy.connect());
+    proxy.worker.handle({ kind: 'stop' });
+    expect(await nextError(client)).toBe('ECONNRESET');
+    expect(kinds(proxy)).toContain('stopped');
+    expect(proxy.counters().services.flatMap((service) => service.connectionsCurrent)).toEqual([0]);
+  });
+});
+
+describe('running out of descriptors', () => {
+  it('makes clients wait, loses no connection that is open, and is over when there are descriptors again', async () => {
+    const server = await startEchoServer();
+    const spec = serviceSpec({ servers: [server] });
+    const child = await startChild(spec);
+    const clients = Array.from({ length: 60 }, () => connectTo(spec.address, spec.port));
+    const served = new Set<(typeof clients)[number]>();
+    for (const client of clients) {
+      client.on('data', () => served.add(client));
+      client.write('x');
+    }
+    await until(() => last(child.reports, 'counters').counters.acceptPauses > 0);
+    await until(() => served.size > 0);
+    const open = [...served];
+    for (const client of open) await echoing(client);
+    expect(open.length).toBeLessThan(60);
+    for (const client of clients) client.resetAndDestroy();
+    await until(() => last(child.reports, 'counters').counters.services[0]?.connectionsCurrent === 0);
+    await echoing(connectTo(spec.address, spec.port));
+  });
+});
+
+type Child = { readonly reports: WorkerReport[] };
+
+/** A worker in a process that may have 64 descriptors; it reports its counters all the time. */
+async function startChild(spec: ReturnType<typeof serviceSpec>): Promise<Child> {
+  const program = new URL('fixtures/worker-process.ts', import.meta.url).pathname;
+  const child = spawn('sh', ['-c', 'ulimit -n 64 && exec "$0" "$@"', process.execPath, program, JSON.stringify(spec)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const reports: WorkerReport[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => reports.push(JSON.parse(line) as WorkerReport));
+  await until(() => reports.some((report) => report.kind === 'counters'));
+  return { reports };
+}
+
+async function echoing(client: ReturnType<typeof connectTo>): Promise<ReturnType<typeof connectTo>> {
+  client.write('ping');
+  expect(await nextData(client)).toBe('ping');
+  return client;
+}
+
+function kinds(test: TestWorker): readonly string[] {
+  return test.reports.map((report) => report.kind);
+}
