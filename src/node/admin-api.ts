@@ -56,7 +56,12 @@ export class AdminApi implements Service {
 
   async start(): Promise<void> {
     await this.#startOnSocket();
-    if (this.#options.listen !== undefined) await this.#startReadOnly(this.#options.listen);
+    try {
+      if (this.#options.listen !== undefined) await this.#startReadOnly(this.#options.listen);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {

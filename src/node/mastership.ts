@@ -3,7 +3,7 @@
  * link. The LAN's adverts decide the election; this carries the mastership epoch, the second heartbeat, so that two
  * actives end within a round trip where the adverts do not pass.
  */
-import type { Fence } from './vrrp-protocol.ts';
+import type { Fence, FenceLiftCause } from './vrrp-protocol.ts';
 import type { RouterState } from './status-document.ts';
 
 export type RouterRole = {
@@ -18,7 +18,7 @@ export type MastershipEvents = {
   /** The peer is active in a virtual router. */
   readonly onFence: (router: string, fence: Fence) => void;
   /** The peer is no longer active, or not to be heard. */
-  readonly onFenceLifted: (router: string) => void;
+  readonly onFenceLifted: (router: string, cause: FenceLiftCause) => void;
   readonly sendRoles: (roles: Readonly<Record<string, RouterRole>>) => void;
 };
 
@@ -76,7 +76,7 @@ export class Mastership {
       const before = this.#peer.get(router);
       this.#peer.set(router, role);
       if (role.state === 'active') this.#events.onFence(router, role);
-      else if (before?.state === 'active') this.#events.onFenceLifted(router);
+      else if (before?.state === 'active') this.#events.onFenceLifted(router, 'peer-resigned');
     }
     this.#wake();
     return true;
@@ -85,7 +85,7 @@ export class Mastership {
   onPeerLost(): void {
     const routers = [...this.#peer.keys()];
     this.#peer.clear();
-    for (const router of routers) this.#events.onFenceLifted(router);
+    for (const router of routers) this.#events.onFenceLifted(router, 'sync-lost');
     this.#wake();
   }
 

@@ -4,6 +4,7 @@
  */
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Logger } from '../runtime/index.ts';
+import type { Plain } from '../sync/index.ts';
 import { GapProbe } from './gap-probe.ts';
 import type { GapProbeTarget } from './gap-probe.ts';
 import type { FailoverRequest } from './admin-api.ts';
@@ -17,7 +18,7 @@ export type SwitchoverPorts = {
   readonly mastership: Mastership;
   readonly sendToVrrp: (command: VrrpCommand) => void;
   /** Asks the peer; rejects with its refusal. */
-  readonly askPeer: (method: string, parameters: unknown, timeoutMs: number) => Promise<unknown>;
+  readonly askPeer: (method: string, parameters: Plain, timeoutMs: number) => Promise<Plain>;
   readonly peer: () => PeerStatus | undefined;
   /** Why this node cannot hand over although the peer is there: no worker, nothing configured … */
   readonly probeTarget: (routers: readonly string[]) => GapProbeTarget | undefined;
@@ -88,7 +89,8 @@ export class Switchover {
       }
       throw refusal('NO_ACTIVE', 'neither node is known to be active', `look at ${peer.name}: tandem status`);
     }
-    const answer = await this.#ports.askPeer('failover', { ...request, to: this.#self }, request.timeoutMs + 2_000);
+    const parameters = { to: this.#self, force: request.force, timeoutMs: request.timeoutMs };
+    const answer = await this.#ports.askPeer('failover', parameters, request.timeoutMs + 2_000);
     return answer as FailoverReport;
   }
 

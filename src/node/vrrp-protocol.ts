@@ -1,6 +1,6 @@
 /** What the node's main process and its vrrp process say to each other. Everything here survives a structured clone. */
 import type { IpPrefix } from '../base/index.ts';
-import type { LogFields, LogLevel } from '../runtime/index.ts';
+import type { LogFields } from '../runtime/index.ts';
 import type { RouterState } from './status-document.ts';
 
 export type RouterSpec = {
@@ -17,16 +17,21 @@ export type RouterSpec = {
   readonly unicastPeer: string | undefined;
   /** Gratuitous ARP again and again while active; 0: only after becoming active. */
   readonly announceRefreshMs: number;
+  /** The highest mastership epoch known: a process that is started again must not claim an old one. */
+  readonly epoch: number;
 };
 
 export type Fence = { readonly epoch: number; readonly priority: number; readonly address: string };
 
+/** Why the fence is gone: the peer says that it is not active, or it cannot be heard over the sync link. */
+export type FenceLiftCause = 'peer-resigned' | 'sync-lost';
+
 export type VrrpCommand =
-  | { readonly type: 'configure'; readonly routers: readonly RouterSpec[]; readonly logLevel: LogLevel }
+  | { readonly type: 'configure'; readonly routers: readonly RouterSpec[] }
   /** The peer says that it is active: who has the higher epoch stays. */
   | { readonly type: 'fence'; readonly router: string; readonly fence: Fence }
   /** The peer is not active, or cannot be asked any more. */
-  | { readonly type: 'fence-lifted'; readonly router: string }
+  | { readonly type: 'fence-lifted'; readonly router: string; readonly cause: FenceLiftCause }
   /** Switchover, to the one that is active: yield as soon as the peer is heard to be active. */
   | { readonly type: 'hand-over'; readonly router: string; readonly graceMs: number }
   /** Switchover, to the one that shall be active: become it now. */
@@ -50,8 +55,7 @@ export type VrrpReport =
       readonly epoch: number;
     }
   | { readonly type: 'address-event'; readonly router: string; readonly message: string; readonly fields: LogFields }
-  | { readonly type: 'status'; readonly id: number; readonly routers: readonly RouterReport[] }
-  | { readonly type: 'log'; readonly level: LogLevel; readonly fields: LogFields; readonly message: string };
+  | { readonly type: 'status'; readonly id: number; readonly routers: readonly RouterReport[] };
 
 export type RouterReport = {
   readonly name: string;

@@ -14,14 +14,14 @@ describe('Mastership', () => {
     mastership.onPeerRoles({ web: role('active', 7) });
     mastership.onPeerRoles({ web: role('backup', 7) });
     mastership.onPeerRoles({ web: role('backup', 7) });
-    expect(trace).toEqual(['fence web 7', 'lifted web']);
+    expect(trace).toEqual(['fence web 7', 'lifted web peer-resigned']);
   });
 
   it('lifts every fence when the peer is lost', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
     mastership.onPeerLost();
-    expect(trace).toEqual(['fence web 7', 'lifted web', 'lifted db']);
+    expect(trace).toEqual(['fence web 7', 'lifted web sync-lost', 'lifted db sync-lost']);
     expect(mastership.heldByPeer()).toEqual([]);
   });
 
@@ -67,7 +67,7 @@ function setup(): { mastership: Mastership; trace: string[] } {
     { web: own, db: own },
     {
       onFence: (router, fence) => trace.push(`fence ${router} ${fence.epoch}`),
-      onFenceLifted: (router) => trace.push(`lifted ${router}`),
+      onFenceLifted: (router, cause) => trace.push(`lifted ${router} ${cause}`),
       sendRoles: (roles) =>
         trace.push(
           `send ${Object.entries(roles)

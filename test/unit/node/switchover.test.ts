@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Mastership } from '../../../src/node/mastership.ts';
 import { Switchover } from '../../../src/node/switchover.ts';
 import type { PeerStatus, RouterState } from '../../../src/node/status-document.ts';
+import type { Plain } from '../../../src/sync/index.ts';
 import { ManualClock, OperatorError, silentLogger } from '../../../src/runtime/index.ts';
 
 const request = { to: undefined, force: false, timeoutMs: 1_000 };
@@ -18,7 +19,7 @@ describe('Switchover', () => {
     expect(report).toMatchObject({ from: 'lb1', to: 'lb2', virtualRouters: ['web'], connectionsReset: 5 });
   });
 
-  it.each([
+  it.each<[string, Partial<PeerStatus>, string]>([
     ['is not connected', { connected: false }, 'PEER_ABSENT'],
     ['is refused', { connected: false, refused: 'wrong key' }, 'PEER_REFUSED'],
     ['has another configuration', { configDiffers: true }, 'CONFIG_DIFFERS'],
@@ -88,7 +89,7 @@ type TestNode = {
   readonly trace: string[];
   readonly clock: ManualClock;
   readonly mastership: Mastership;
-  answer: () => Promise<unknown>;
+  answer: () => Promise<Plain>;
   readonly switchover: Switchover;
 };
 

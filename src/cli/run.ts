@@ -1,0 +1,46 @@
+import { hostname } from 'node:os';
+import { formatProblem } from '../config/index.ts';
+import { checkKeyFile, loadConfig, readKey } from '../config/io/index.ts';
+import type { Config } from '../config/index.ts';
+import { TandemNode, identify } from '../node/index.ts';
+import { OperatorError } from '../runtime/index.ts';
+import type { ExitCode } from './program.ts';
+
+/** Runs a node until it is told to stop: SIGTERM and SIGINT hand over first, a second signal ends it at once. */
+export async function run(path: string, nodeName: string | undefined): Promise<ExitCode> {
+  const config = await loadOrExplain(path);
+  if (config === undefined) return 1;
+  const name = nodeName ?? hostname();
+  const identity = identify(config, name);
+  if (identity === undefined) {
+    const known = config.nodes.map((node) => node.name).join(', ');
+    throw new OperatorError('NO_SUCH_NODE', `${path} has no node ${name}`, `name one of ${known} with --node`);
+  }
+  const key = config.sync === undefined ? undefined : await readKey(config.sync.keyFile);
+  const node = new TandemNode({ config, identity, key });
+  const stopped = untilSignal();
+  await node.start();
+  const exitCode = await Promise.race([stopped.then(() => 0 as const), node.failed.then(() => 1 as const)]);
+  await node.stop();
+  return exitCode;
+}
+
+async function loadOrExplain(path: string): Promise<Config | undefined> {
+  const loaded = await loadConfig(path);
+  const problems = loaded.ok ? await checkKeyFile(loaded.value, path) : loaded.reason;
+  for (const problem of problems) process.stderr.write(`${formatProblem(problem)}\n`);
+  return loaded.ok && problems.length === 0 ? loaded.value : undefined;
+}
+
+function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let isSecond = false;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (isSecond) process.exit(1);
+        isSecond = true;
+        resolve();
+      });
+    }
+  });
+}

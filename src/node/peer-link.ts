@@ -1,0 +1,161 @@
+/** The other node: what it knows of us, what it says of itself, and what can be asked of it. */
+import type { NodeConfig, SyncConfig } from '../config/index.ts';
+import { OperatorError } from '../runtime/index.ts';
+import type { Clock, Logger, Random, Service } from '../runtime/index.ts';
+import { SyncLink, SyncRequestError } from '../sync/io/index.ts';
+import type { SyncState } from '../sync/io/index.ts';
+import type { Plain } from '../sync/index.ts';
+import type { EventLog } from './events.ts';
+import type { Mastership, RouterRole } from './mastership.ts';
+import type { ReplicatedState } from './replicated-state.ts';
+import type { PeerStatus } from './status-document.ts';
+
+export type PeerLinkOptions = {
+  readonly self: NodeConfig;
+  readonly peer: NodeConfig;
+  readonly sync: SyncConfig;
+  readonly key: Uint8Array;
+  readonly configHash: string;
+  readonly bootId: string;
+};
+
+export type PeerLinkPorts = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: Random;
+  readonly events: EventLog;
+  readonly state: ReplicatedState;
+  readonly mastership: Mastership;
+  readonly onRequest: (method: string, parameters: Plain) => Promise<Plain>;
+};
+
+/** The notice that carries this node's roles; see docs/sync-protocol.md. */
+const rolesNotice = 'roles';
+
+export class PeerLink implements Service {
+  readonly name: string;
+  readonly #ports: PeerLinkPorts;
+  readonly #link: SyncLink;
+  #told: SyncState | undefined;
+  #malformedNotices = 0;
+
+  constructor(options: PeerLinkOptions, ports: PeerLinkPorts) {
+    const { self, peer, sync, key, configHash, bootId } = options;
+    const { clock, logger, random, state } = ports;
+    this.name = peer.name;
+    this.#ports = ports;
+    this.#link = new SyncLink(
+      {
+        self: { name: self.name, address: self.syncAddress },
+        peer: { name: peer.name, address: peer.syncAddress },
+        port: sync.port,
+        key,
+        heartbeatMs: sync.heartbeatMs,
+        configHash,
+        bootId,
+      },
+      {
+        clock,
+        logger,
+        random,
+        tables: [state.overrides, state.sticks],
+        onNotice: (name, body) => this.#onNotice(name, body),
+        onRequest: ports.onRequest,
+        onStateChanged: (syncState) => this.#onStateChanged(syncState),
+        onConnectionLost: (how) => {
+          ports.events.add('peer', `${this.name}: sync connection lost (${how})`, { how });
+          ports.mastership.onPeerLost();
+        },
+      },
+    );
+  }
+
+  start(): Promise<void> {
+    return this.#link.start();
+  }
+
+  stop(): Promise<void> {
+    return this.#link.stop();
+  }
+
+  sendRoles(roles: Readonly<Record<string, RouterRole>>): void {
+    this.#link.sendNotice(rolesNotice, roles);
+  }
+
+  /** Throws OperatorError with the peer's refusal, or with why it could not be asked. */
+  async request(method: string, parameters: Plain, timeoutMs: number): Promise<Plain> {
+    try {
+      return await this.#link.request(method, parameters, timeoutMs);
+    } catch (cause) {
+      if (!(cause instanceof SyncRequestError)) throw cause;
+      throw new OperatorError('PEER', `${this.name}: ${cause.message}`, `look at ${this.name}: tandem status`, {
+        cause,
+      });
+    }
+  }
+
+  status(): PeerStatus {
+    const state = this.#link.state();
+    const nowMs = this.#ports.clock.nowMs();
+    const { counters } = state;
+    return {
+      name: this.name,
+      connected: state.connected,
+      refused: refusalText(state),
+      inSync: state.inSync,
+      inSyncForMs: state.inSyncSinceMs === undefined ? undefined : nowMs - state.inSyncSinceMs,
+      lagEntries: state.lag.entries,
+      lagMs: state.lag.oldestMs,
+      configDiffers: state.configDiffers,
+      virtualRouters: state.connected ? this.#ports.mastership.peerStates() : {},
+      counters: { ...flatten(counters), malformedNotices: this.#malformedNotices },
+    };
+  }
+
+  #onNotice(name: string, body: Plain): void {
+    if (name === rolesNotice && this.#ports.mastership.onPeerRoles(body)) return;
+    this.#malformedNotices++;
+  }
+
+  #onStateChanged(state: SyncState): void {
+    const before = this.#told;
+    this.#told = state;
+    const { events, mastership } = this.#ports;
+    const isNewPeer = state.connected && (before?.connected !== true || before.peerBootId !== state.peerBootId);
+    if (isNewPeer) {
+      events.add('peer', `${this.name}: sync connected`);
+      if (state.configDiffers) events.add('peer', `${this.name} has another configuration`);
+      mastership.announce();
+    }
+    const refused = refusalText(state);
+    if (refused !== undefined && (before === undefined || refusalText(before) !== refused)) {
+      events.add('peer', `${this.name}: ${refused}`);
+    }
+    if (state.inSync && before?.inSync !== true) events.add('sync', `${this.name}: in sync`);
+    if (!state.inSync && state.connected && before?.inSync === true) events.add('sync', `${this.name}: not in sync`);
+  }
+}
+
+/** A sentence for each way in which two nodes do not accept each other. */
+function refusalText({ refusedReason }: SyncState): string | undefined {
+  if (refusedReason === undefined) return undefined;
+  const texts: Readonly<Record<typeof refusedReason, string>> = {
+    key: 'the two nodes have different sync keys',
+    'protocol-version': 'the two nodes speak different versions of the sync protocol',
+    'third-node': 'what connects is another node than the configured peer',
+    'own-name': 'what connects has the name of this node',
+    'other-peer': 'it is configured to have another peer than this node',
+    other: 'refused for a reason that this version does not know',
+  };
+  return texts[refusedReason];
+}
+
+function flatten(counters: SyncState['counters']): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(counters).flatMap(([name, value]) =>
+      value instanceof Map
+        ? [...value].map(([reason, count]): [string, number] => [`${name}.${reason}`, count])
+        : [[name, value]],
+    ),
+  );
+}

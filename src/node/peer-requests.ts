@@ -1,0 +1,49 @@
+/** The requests of the two nodes to each other, as they cross the sync link: whatever arrives is checked here. */
+import { OperatorError } from '../runtime/index.ts';
+import type { Plain } from '../sync/index.ts';
+import type { FailoverRequest } from './admin-api.ts';
+import type { FailoverReport } from './status-document.ts';
+
+export type TakeOverRequest = { readonly routers: readonly string[]; readonly timeoutMs: number };
+
+const routersMax = 255;
+const timeoutMaxMs = 600_000;
+
+/** Throws OperatorError `BAD_REQUEST`. */
+export function readTakeOver(parameters: Plain): TakeOverRequest {
+  const { routers, timeoutMs } = fieldsOf(parameters);
+  if (!Array.isArray(routers) || routers.length > routersMax) throw badRequest('routers');
+  if (!routers.every((router): router is string => typeof router === 'string')) throw badRequest('routers');
+  return { routers, timeoutMs: readTimeout(timeoutMs) };
+}
+
+/** Throws OperatorError `BAD_REQUEST`. */
+export function readFailover(parameters: Plain): FailoverRequest {
+  const { to, force, timeoutMs } = fieldsOf(parameters);
+  if (to !== undefined && typeof to !== 'string') throw badRequest('to');
+  if (typeof force !== 'boolean') throw badRequest('force');
+  return { to, force, timeoutMs: readTimeout(timeoutMs) };
+}
+
+/** Without the fields that are undefined: they have no form on the wire. */
+export function plainReport({ gapMs, ...report }: FailoverReport): Plain {
+  return { ...report, ...(gapMs === undefined ? {} : { gapMs }) };
+}
+
+function readTimeout(value: unknown): number {
+  if (typeof value !== 'number' || !(value > 0 && value <= timeoutMaxMs)) throw badRequest('timeoutMs');
+  return value;
+}
+
+function fieldsOf(parameters: Plain): Readonly<Record<string, unknown>> {
+  if (typeof parameters !== 'object' || parameters === null) throw badRequest('parameters');
+  return parameters as Readonly<Record<string, unknown>>;
+}
+
+function badRequest(field: string): OperatorError {
+  return new OperatorError(
+    'BAD_REQUEST',
+    `the request's ${field} cannot be read`,
+    'run the same version on both nodes',
+  );
+}

@@ -1,0 +1,63 @@
+/** What the two nodes keep equal. Keys are "service/name": names contain no slash. */
+import { isWeight } from '../proxy/index.ts';
+import type { AdminState } from '../proxy/index.ts';
+import { ReplicaTable } from '../sync/index.ts';
+import type { Change, Plain } from '../sync/index.ts';
+
+/** What an operator set; absent fields are as configured. */
+export type Override = { readonly admin?: AdminState; readonly weight?: number };
+
+export type ReplicatedState = {
+  readonly overrides: ReplicaTable<Override>;
+  /** service/source -> server */
+  readonly sticks: ReplicaTable<string>;
+};
+
+const overridesMax = 10_000;
+const sticksMax = 1_000_000;
+const nameLengthMax = 64;
+
+export function createReplicatedState(
+  origin: string,
+  events: {
+    readonly onOverride: (change: Change<Override>) => void;
+    readonly onStick: (change: Change<string>) => void;
+  },
+): ReplicatedState {
+  return {
+    overrides: new ReplicaTable<Override>({
+      name: 'overrides',
+      origin,
+      entriesMax: overridesMax,
+      whenFull: 'refuse',
+      parse: parseOverride,
+      onMerged: events.onOverride,
+    }),
+    sticks: new ReplicaTable<string>({
+      name: 'sticks',
+      origin,
+      entriesMax: sticksMax,
+      whenFull: 'forget-oldest',
+      parse: (value) => (typeof value === 'string' && value.length <= nameLengthMax ? value : undefined),
+      onMerged: events.onStick,
+    }),
+  };
+}
+
+export function keyOf(service: string, name: string): string {
+  return `${service}/${name}`;
+}
+
+/** The service and the name of a key. */
+export function splitKey(key: string): readonly [service: string, name: string] {
+  const slash = key.indexOf('/');
+  return [key.slice(0, slash), key.slice(slash + 1)];
+}
+
+function parseOverride(value: Plain): Override | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const { admin, weight } = value as Readonly<Record<string, unknown>>;
+  if (admin !== undefined && admin !== 'ready' && admin !== 'drain' && admin !== 'maint') return undefined;
+  if (weight !== undefined && !(typeof weight === 'number' && isWeight(weight))) return undefined;
+  return { ...(admin === undefined ? {} : { admin }), ...(weight === undefined ? {} : { weight }) };
+}

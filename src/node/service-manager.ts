@@ -1,0 +1,276 @@
+/** The services of this node: their servers' health and overrides, the workers that relay, and who is sticky to whom. */
+import { formatEndpoint } from '../base/index.ts';
+import type { ServiceConfig } from '../config/index.ts';
+import { createPool, effectiveWeight, eligibility, setAdmin, setHealth, setWeight } from '../proxy/index.ts';
+import type { PoolServer, PoolUpdate, ServerPool, ServiceCounters } from '../proxy/index.ts';
+import { Prober } from '../proxy/io/index.ts';
+import type { CheckReport, CheckTarget } from '../proxy/io/index.ts';
+import { OperatorError } from '../runtime/index.ts';
+import type { Clock, Logger, Native, Random, Service } from '../runtime/index.ts';
+import type { Change } from '../sync/index.ts';
+import type { ServerAction } from './admin-api.ts';
+import type { EventLog } from './events.ts';
+import { keyOf, splitKey } from './replicated-state.ts';
+import type { Override, ReplicatedState } from './replicated-state.ts';
+import { checkConfig, serverSpecs, workerService } from './settings.ts';
+import { Stickiness } from './stickiness.ts';
+import type { ProcessStatus, ServerStatus, ServiceStatus } from './status-document.ts';
+import { sumCounters } from './sum-counters.ts';
+import { WorkerPool } from './worker-pool.ts';
+
+export type ServiceManagerOptions = {
+  readonly services: readonly ServiceConfig[];
+  readonly workers: number;
+  /** Where health checks leave from: the node's own address. */
+  readonly checkSource: string;
+};
+
+export type ServiceManagerPorts = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly native: Native;
+  readonly random: Random;
+  readonly events: EventLog;
+  readonly state: ReplicatedState;
+};
+
+export class ServiceManager implements Service {
+  readonly name = 'services';
+  readonly #options: ServiceManagerOptions;
+  readonly #ports: ServiceManagerPorts;
+  readonly #configs = new Map<string, ServiceConfig>();
+  readonly #pools = new Map<string, ServerPool>();
+  readonly #lastChecks = new Map<string, string>();
+  readonly #workers: WorkerPool;
+  readonly #stickiness: Stickiness;
+  readonly #prober: Prober;
+
+  constructor(options: ServiceManagerOptions, ports: ServiceManagerPorts) {
+    const { clock, logger, native, random, events, state } = ports;
+    this.#options = options;
+    this.#ports = ports;
+    for (const service of options.services) {
+      this.#configs.set(service.name, service);
+      this.#pools.set(service.name, createPool(serverSpecs(service)));
+    }
+    this.#workers = new WorkerPool(options.workers, {
+      clock,
+      logger,
+      events,
+      services: () => options.services.map((service) => workerService(service, this.#pool(service.name))),
+      onWorkerStarted: (worker) => this.#stickiness.teach(worker),
+      onStickClaims: (worker, claims) => this.#workers.assignSticks(worker, this.#stickiness.claim(claims)),
+      onStickTouched: (entries) => this.#stickiness.touch(entries),
+    });
+    this.#stickiness = new Stickiness({
+      clock,
+      table: state.sticks,
+      ttlMs: (service) => this.#configs.get(service)?.stick?.ttlMs,
+      broadcast: (command) => this.#workers.broadcast(command),
+      send: (worker, command) => this.#workers.send(worker, command),
+    });
+    this.#prober = new Prober({ native, clock, random, logger, report: (report) => this.#onCheck(report) });
+  }
+
+  get processes(): readonly ProcessStatus[] {
+    return this.#workers.processes;
+  }
+
+  /** Throws OperatorError `LISTEN` if a service cannot be listened for: nothing is half-applied. */
+  async start(): Promise<void> {
+    for (const [key, override] of this.#ports.state.overrides.entries(this.#ports.clock.nowMs())) {
+      this.#applyOverride(key, override);
+    }
+    await this.#workers.start();
+    const [failure] = this.#workers.failures;
+    if (failure !== undefined) {
+      await this.#workers.stop();
+      throw listenError(this.#configs.get(failure.service), failure.error);
+    }
+    await this.#prober.start();
+    this.#prober.configure(this.#checkTargets());
+  }
+
+  async stop(): Promise<void> {
+    await this.#prober.stop();
+    await this.#workers.stop();
+  }
+
+  /** Throws OperatorError for a service or server that does not exist, and when the table of overrides is full. */
+  setServer(service: string, server: string, change: ServerAction): void {
+    const pool = this.#pools.get(service);
+    if (pool === undefined) {
+      throw new OperatorError('NO_SUCH_SERVICE', `there is no service ${service}`, knownNames(this.#pools));
+    }
+    if (!pool.has(server)) {
+      throw new OperatorError('NO_SUCH_SERVER', `service ${service} has no server ${server}`, knownNames(pool));
+    }
+    const { overrides } = this.#ports.state;
+    const key = keyOf(service, server);
+    const nowMs = this.#ports.clock.nowMs();
+    const override = merge(overrides.get(key, nowMs), change);
+    if (override === undefined) overrides.delete(key, nowMs);
+    else if (!overrides.set(key, override, nowMs)) {
+      throw new OperatorError('TOO_MANY_OVERRIDES', 'there are too many overrides', 'set servers back to ready');
+    }
+    this.#applyOverride(key, override);
+    this.#ports.events.add('override', `${service}: ${server} ${describe(change)}`, { service, server, ...change });
+  }
+
+  /** The peer's operator set something. */
+  onOverrideMerged({ key, value }: Change<Override>): void {
+    const [service, server] = splitKey(key);
+    this.#applyOverride(key, value);
+    this.#ports.events.add('override', `${service}: ${server} set on the peer`, { service, server, ...value });
+  }
+
+  onStickMerged(change: Change<string>): void {
+    this.#stickiness.onMerged(change);
+  }
+
+  /** Ends the connections of services on addresses that this node no longer holds: their clients talk to the peer. */
+  resetConnections(addresses: readonly string[]): void {
+    const services = this.#options.services
+      .filter((service) => addresses.includes(service.listen.address))
+      .map((service) => service.name);
+    this.#workers.broadcast({ kind: 'reset-connections', services });
+  }
+
+  async openConnections(): Promise<number> {
+    const counters = sumCounters(await this.#workers.counters());
+    return [...counters.values()].reduce((sum, service) => sum + service.connectionsCurrent, 0);
+  }
+
+  async status(): Promise<readonly ServiceStatus[]> {
+    const counters = sumCounters(await this.#workers.counters());
+    const sticks = this.#stickiness.counts();
+    return this.#options.services.map((service) => this.#serviceStatus(service, counters.get(service.name), sticks));
+  }
+
+  #serviceStatus(
+    service: ServiceConfig,
+    counters: ServiceCounters | undefined,
+    sticks: ReadonlyMap<string, number>,
+  ): ServiceStatus {
+    const failure = this.#workers.failures.find((candidate) => candidate.service === service.name);
+    return {
+      name: service.name,
+      listen: formatEndpoint(service.listen.address, service.listen.port),
+      balance: service.balance,
+      listenError: failure?.error,
+      connections: counters?.connectionsCurrent ?? 0,
+      connectionsTotal: counters?.connectionsTotal ?? 0,
+      bytesIn: counters?.bytesIn ?? 0,
+      bytesOut: counters?.bytesOut ?? 0,
+      refused: counters?.refused ?? {},
+      stickEntries: service.stick && (sticks.get(service.name) ?? 0),
+      servers: [...this.#pool(service.name).values()].map((server) => this.#serverStatus(service, server, counters)),
+    };
+  }
+
+  #serverStatus(service: ServiceConfig, server: PoolServer, counters: ServiceCounters | undefined): ServerStatus {
+    const own = counters?.servers.find((candidate) => candidate.server === server.name);
+    return {
+      name: server.name,
+      address: formatEndpoint(server.address, server.port),
+      health: service.check === undefined ? 'unchecked' : server.health,
+      state: server.admin,
+      weight: effectiveWeight(server),
+      connections: own?.connectionsCurrent ?? 0,
+      connectionsTotal: own?.connectionsTotal ?? 0,
+      connectFailures: own?.connectFailures ?? 0,
+      lastCheck: this.#lastChecks.get(keyOf(service.name, server.name)),
+    };
+  }
+
+  #checkTargets(): readonly CheckTarget[] {
+    return this.#options.services.flatMap((service) => {
+      const check = checkConfig(service);
+      if (check === undefined) return [];
+      return [...this.#pool(service.name).values()]
+        .filter((server) => server.admin !== 'maint')
+        .map((server) => ({
+          service: service.name,
+          server: server.name,
+          address: server.address,
+          port: service.check?.port ?? server.port,
+          source: this.#options.checkSource,
+          check,
+        }));
+    });
+  }
+
+  #onCheck({ service, server, result, health }: CheckReport): void {
+    this.#lastChecks.set(
+      keyOf(service, server),
+      result.passed ? `passed in ${result.durationMs.toFixed(1)} ms` : `failed: ${result.reason}`,
+    );
+    const pool = this.#pools.get(service);
+    const update = pool && setHealth(pool, server, health);
+    if (update?.ok !== true || update.value.change === undefined) return;
+    const reason = result.passed ? '' : ` (${result.reason})`;
+    this.#ports.events.add('server', `${service}: ${server} went ${health}${reason}`, { service, server, health });
+    this.#store(service, update.value);
+    this.#warnIfEmpty(service);
+  }
+
+  #warnIfEmpty(service: string): void {
+    const servers = [...this.#pool(service).values()];
+    if (servers.some((server) => eligibility(server) === 'all')) return;
+    this.#ports.logger.warn({ service }, 'no server is left for new connections');
+    this.#ports.events.add('server', `${service}: no server is left for new connections`, { service });
+  }
+
+  /** Undefined: back to what is configured. Overrides of servers that do not exist (any more) wait for them. */
+  #applyOverride(key: string, override: Override | undefined): void {
+    const [service, server] = splitKey(key);
+    const pool = this.#pools.get(service);
+    if (pool === undefined) return;
+    const admin = setAdmin(pool, server, override?.admin ?? 'ready');
+    if (!admin.ok) return;
+    this.#store(service, admin.value);
+    const weight = setWeight(admin.value.pool, server, override?.weight);
+    if (weight.ok) this.#store(service, weight.value);
+    this.#prober.configure(this.#checkTargets());
+  }
+
+  #store(service: string, { pool, change }: PoolUpdate): void {
+    this.#pools.set(service, pool);
+    if (change !== undefined) this.#workers.reconfigure();
+  }
+
+  #pool(service: string): ServerPool {
+    return this.#pools.get(service) ?? new Map();
+  }
+}
+
+/** Undefined when all is as configured again. */
+function merge(known: Override | undefined, change: ServerAction): Override | undefined {
+  const admin = change.action === 'weight' ? known?.admin : change.action;
+  const weight = change.action === 'weight' ? change.weight : known?.weight;
+  const override = {
+    ...(admin === undefined || admin === 'ready' ? {} : { admin }),
+    ...(weight === undefined ? {} : { weight }),
+  };
+  return Object.keys(override).length === 0 ? undefined : override;
+}
+
+function describe(change: ServerAction): string {
+  if (change.action !== 'weight') return `set to ${change.action}`;
+  return change.weight === undefined ? 'back to its configured weight' : `set to weight ${change.weight}`;
+}
+
+function knownNames(known: ReadonlyMap<string, unknown>): string {
+  return `there are: ${[...known.keys()].join(', ')}`;
+}
+
+function listenError(service: ServiceConfig | undefined, error: string): OperatorError {
+  const where = service === undefined ? '' : formatEndpoint(service.listen.address, service.listen.port);
+  const mend =
+    error === 'EADDRINUSE'
+      ? `stop the other program on that port (ss -ltnp shows it) or choose another`
+      : error === 'EACCES'
+        ? 'run as root, or with CAP_NET_BIND_SERVICE for ports below 1024'
+        : 'see `man 7 ip` for what this means';
+  return new OperatorError('LISTEN', `service ${service?.name ?? '?'} cannot listen on ${where}: ${error}`, mend);
+}

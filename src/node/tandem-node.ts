@@ -1,0 +1,241 @@
+/**
+ * One node, put together: the only place where the domains meet. Started in the order in which each part needs the
+ * others (the election comes last: a node stands for it once it can serve), stopped in reverse.
+ */
+import { join } from 'node:path';
+import { configHash } from '../config/index.ts';
+import type { Config } from '../config/index.ts';
+import {
+  Lifecycle,
+  OperatorError,
+  createLogger,
+  loadNative,
+  randomId,
+  systemClock,
+  systemRandom,
+} from '../runtime/index.ts';
+import type { Logger } from '../runtime/index.ts';
+import { originOf } from '../sync/index.ts';
+import type { Plain } from '../sync/index.ts';
+import { AdminApi } from './admin-api.ts';
+import type { ServerAction, FailoverRequest } from './admin-api.ts';
+import { EventLog } from './events.ts';
+import type { GapProbeTarget } from './gap-probe.ts';
+import { Mastership } from './mastership.ts';
+import { renderMetrics } from './metrics.ts';
+import { PeerLink } from './peer-link.ts';
+import { plainReport, readFailover, readTakeOver } from './peer-requests.ts';
+import { createReplicatedState } from './replicated-state.ts';
+import { ServiceManager } from './service-manager.ts';
+import { routerSpecs, workerCount } from './settings.ts';
+import type { NodeIdentity } from './settings.ts';
+import type { FailoverReport, RouterState, StatusDocument } from './status-document.ts';
+import { Switchover } from './switchover.ts';
+import { version } from './version.ts';
+import { VrrpManager } from './vrrp-manager.ts';
+import type { RouterSpec } from './vrrp-protocol.ts';
+import { warningsOf } from './warnings.ts';
+
+export type TandemNodeOptions = {
+  readonly config: Config;
+  readonly identity: NodeIdentity;
+  /** The sync key; undefined on a single node. */
+  readonly key: Uint8Array | undefined;
+};
+
+/** How long a node that is told to stop waits for its peer to take over. */
+const handOverTimeoutMs = 5_000;
+
+export class TandemNode {
+  /** Resolves when the node cannot go on, for a reason that has been logged. */
+  readonly failed: Promise<void>;
+  readonly #options: TandemNodeOptions;
+  readonly #logger: Logger;
+  readonly #lifecycle: Lifecycle;
+  readonly #events: EventLog;
+  readonly #routers: readonly RouterSpec[];
+  readonly #mastership: Mastership;
+  readonly #services: ServiceManager;
+  readonly #vrrp: VrrpManager;
+  readonly #peer: PeerLink | undefined;
+  readonly #switchover: Switchover;
+  readonly #admin: AdminApi;
+  readonly #configHash: string;
+  readonly #startedAtMs = systemClock.nowMs();
+
+  constructor(options: TandemNodeOptions) {
+    const { config, identity, key } = options;
+    const clock = systemClock;
+    const failed = Promise.withResolvers<undefined>();
+    this.failed = failed.promise;
+    this.#options = options;
+    this.#logger = createLogger({ level: config.log.level, fields: { node: identity.self.name } });
+    this.#lifecycle = new Lifecycle({ logger: this.#logger });
+    this.#events = new EventLog(() => clock.wallMs());
+    this.#routers = routerSpecs(config, identity);
+    this.#configHash = configHash(config);
+    const bootId = randomId();
+    const shared = { clock, logger: this.#logger, events: this.#events };
+    const state = createReplicatedState(originOf(identity.self.name, bootId), {
+      onOverride: (change) => this.#services.onOverrideMerged(change),
+      onStick: (change) => this.#services.onStickMerged(change),
+    });
+    this.#services = new ServiceManager(
+      { services: config.services, workers: workerCount(config), checkSource: identity.self.address },
+      { ...shared, native: loadNative(), random: systemRandom, state },
+    );
+    this.#vrrp = new VrrpManager(this.#routers, {
+      ...shared,
+      onState: (router, to, epoch) => this.#onRouterState(router, to, epoch),
+      onFailed: (error) => {
+        this.#logger.error({ code: error.code }, error.line);
+        failed.resolve(undefined);
+      },
+    });
+    this.#mastership = new Mastership(initialRoles(this.#routers), {
+      onFence: (router, fence) => this.#vrrp.send({ type: 'fence', router, fence }),
+      onFenceLifted: (router, cause) => this.#vrrp.send({ type: 'fence-lifted', router, cause }),
+      sendRoles: (roles) => this.#peer?.sendRoles(roles),
+    });
+    this.#peer =
+      identity.peer === undefined || config.sync === undefined || key === undefined
+        ? undefined
+        : new PeerLink(
+            { self: identity.self, peer: identity.peer, sync: config.sync, key, configHash: this.#configHash, bootId },
+            {
+              ...shared,
+              random: systemRandom,
+              state,
+              mastership: this.#mastership,
+              onRequest: (method, parameters) => this.#onPeerRequest(method, parameters),
+            },
+          );
+    this.#switchover = this.#createSwitchover();
+    const socketPath = join(config.admin.socket, `${identity.self.name}.sock`);
+    this.#admin = new AdminApi(
+      { socketPath, listen: config.admin.listen },
+      { control: this, events: this.#events, clock },
+    );
+  }
+
+  /** Throws OperatorError when the node cannot run here; what had started is stopped again. */
+  async start(): Promise<void> {
+    const { self } = this.#options.identity;
+    const parts = [this.#admin, this.#services, ...(this.#peer === undefined ? [] : [this.#peer]), this.#vrrp];
+    await this.#lifecycle.start(parts);
+    this.#logger.info({ version, configHash: this.#configHash }, 'node is running');
+    this.#events.add('node', `${self.name} is running tandem ${version}`);
+  }
+
+  /** Hands over to the peer if that is possible, then ends everything. */
+  async stop(): Promise<void> {
+    if (this.#mastership.held().length > 0 && this.#peer !== undefined) {
+      try {
+        await this.#switchover.run({ to: this.#peer.name, force: false, timeoutMs: handOverTimeoutMs });
+      } catch (error) {
+        const reason = error instanceof OperatorError ? error.line : String(error);
+        this.#logger.warn({ reason }, 'stops without having handed over');
+      }
+    }
+    await this.#lifecycle.stop();
+    this.#logger.info({}, 'node has stopped');
+  }
+
+  async status(): Promise<StatusDocument> {
+    const { self } = this.#options.identity;
+    const [virtualRouters, services] = await Promise.all([this.#vrrp.status(), this.#services.status()]);
+    const document: StatusDocument = {
+      node: self.name,
+      version,
+      pid: process.pid,
+      uptimeMs: systemClock.nowMs() - this.#startedAtMs,
+      configHash: this.#configHash,
+      virtualRouters,
+      peer: this.#peer?.status(),
+      services,
+      processes: [this.#vrrp.process, ...this.#services.processes],
+      realtime: this.#vrrp.realtime,
+      warnings: [],
+    };
+    return { ...document, warnings: warningsOf(document) };
+  }
+
+  async failover(request: FailoverRequest): Promise<FailoverReport> {
+    try {
+      const report = await this.#switchover.run(request);
+      const gap = report.gapMs === undefined ? '' : `, ${report.gapMs.toFixed(1)} ms without service`;
+      this.#events.add('failover', `${report.from} handed over to ${report.to}${gap}`, { ...report });
+      return report;
+    } catch (error) {
+      if (error instanceof OperatorError) this.#events.add('failover', `refused: ${error.line}`, { code: error.code });
+      throw error;
+    }
+  }
+
+  setServer(service: string, server: string, change: ServerAction): void {
+    this.#services.setServer(service, server, change);
+  }
+
+  async metrics(): Promise<string> {
+    return renderMetrics(await this.status());
+  }
+
+  #createSwitchover(): Switchover {
+    return new Switchover(this.#options.identity.self.name, {
+      clock: systemClock,
+      logger: this.#logger,
+      mastership: this.#mastership,
+      sendToVrrp: (command) => this.#vrrp.send(command),
+      askPeer: (method, parameters, timeoutMs) => {
+        if (this.#peer === undefined) throw new OperatorError('NO_PEER', 'this is a single node', 'configure another');
+        return this.#peer.request(method, parameters, timeoutMs);
+      },
+      peer: () => this.#peer?.status(),
+      probeTarget: (routers) => this.#probeTarget(routers),
+      openConnections: () => this.#services.openConnections(),
+    });
+  }
+
+  /** The first service on one of these virtual routers' addresses. */
+  #probeTarget(routers: readonly string[]): GapProbeTarget | undefined {
+    const addresses = this.#addressesOf(routers);
+    const service = this.#options.config.services.find(({ listen }) => addresses.includes(listen.address));
+    return service && { ...service.listen, source: this.#options.identity.self.address };
+  }
+
+  #addressesOf(routers: readonly string[]): readonly string[] {
+    return this.#routers
+      .filter((router) => routers.includes(router.name))
+      .flatMap((router) => router.addresses.map(({ address }) => address));
+  }
+
+  #onRouterState(router: string, to: RouterState, epoch: number): void {
+    const wasActive = this.#mastership.own(router)?.state === 'active';
+    this.#mastership.onOwnChange(router, to, epoch);
+    if (wasActive && to !== 'active') this.#services.resetConnections(this.#addressesOf([router]));
+  }
+
+  /** What the peer may ask; its refusal is the text of the error. */
+  async #onPeerRequest(method: string, parameters: Plain): Promise<Plain> {
+    switch (method) {
+      case 'take-over': {
+        const { routers, timeoutMs } = readTakeOver(parameters);
+        await this.#switchover.takeOver(routers, timeoutMs);
+        return {};
+      }
+      case 'failover':
+        return plainReport(await this.failover(readFailover(parameters)));
+      default:
+        throw new OperatorError('UNKNOWN_REQUEST', `it does not know the request ${method}`, 'upgrade it');
+    }
+  }
+}
+
+function initialRoles(routers: readonly RouterSpec[]) {
+  return Object.fromEntries(
+    routers.map(({ name, priority, ownAddress }) => [
+      name,
+      { state: 'initialize', epoch: 0, priority, address: ownAddress } as const,
+    ]),
+  );
+}

@@ -1,0 +1,198 @@
+import { formatPrefix } from '../base/index.ts';
+import { OperatorError } from '../runtime/index.ts';
+import type { Clock, Logger, Service } from '../runtime/index.ts';
+import { Addresses, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
+import { Child } from './child.ts';
+import type { ChildExit } from './child.ts';
+import type { EventLog } from './events.ts';
+import type { ProcessStatus, RealtimeStatus, RouterState, VirtualRouterStatus } from './status-document.ts';
+import type { RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
+
+export type VrrpManagerPorts = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: EventLog;
+  readonly onState: (router: string, state: RouterState, epoch: number) => void;
+  /** It cannot run at all, for a reason that an operator has to mend. */
+  readonly onFailed: (error: OperatorError) => void;
+};
+
+const stopTimeoutMs = 3_000;
+const statusTimeoutMs = 1_000;
+
+/** The main process's side of the vrrp process: keeps it running, and cleans up after it. */
+export class VrrpManager implements Service {
+  readonly name = 'vrrp';
+  readonly #specs: readonly RouterSpec[];
+  readonly #ports: VrrpManagerPorts;
+  readonly #child: Child<VrrpCommand, VrrpReport>;
+  readonly #epochs = new Map<string, number>();
+  readonly #statusRequests = new Map<number, (routers: readonly RouterReport[]) => void>();
+  readonly #ready = Promise.withResolvers<undefined>();
+  #lastStatusId = 0;
+  #realtime: RealtimeStatus | undefined;
+  #hasFailed = false;
+
+  constructor(specs: readonly RouterSpec[], ports: VrrpManagerPorts) {
+    this.#specs = specs;
+    this.#ports = ports;
+    this.#child = new Child(
+      { name: 'vrrp', entry: './vrrp-process.ts', stopTimeoutMs },
+      {
+        clock: ports.clock,
+        logger: ports.logger,
+        events: {
+          onStarted: () => this.#configure(),
+          onReport: (report) => this.#onReport(report),
+          onDied: (exit, restartInMs) => this.#onDied(exit, restartInMs),
+        },
+      },
+    );
+  }
+
+  get process(): ProcessStatus {
+    return { name: this.#child.name, pid: this.#child.pid, restarts: this.#child.restarts };
+  }
+
+  get realtime(): RealtimeStatus | undefined {
+    return this.#realtime;
+  }
+
+  /** Resolves when the node stands for election. Throws OperatorError: missing interface or privilege. */
+  async start(): Promise<void> {
+    this.#child.start();
+    try {
+      await this.#ready.promise;
+    } catch (error) {
+      // What cannot run here must not be started again and again.
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#child.stop({ type: 'stop' });
+  }
+
+  send(command: VrrpCommand): void {
+    this.#child.send(command);
+  }
+
+  async status(): Promise<readonly VirtualRouterStatus[]> {
+    const reports = await this.#askStatus();
+    return this.#specs.map((spec) =>
+      statusOf(
+        spec,
+        reports.find((report) => report.name === spec.name),
+      ),
+    );
+  }
+
+  #askStatus(): Promise<readonly RouterReport[]> {
+    if (this.#child.pid === undefined) return Promise.resolve([]);
+    const id = ++this.#lastStatusId;
+    return new Promise((resolve) => {
+      const answer = (routers: readonly RouterReport[]): void => {
+        timer.cancel();
+        this.#statusRequests.delete(id);
+        resolve(routers);
+      };
+      const timer = this.#ports.clock.after(statusTimeoutMs, () => answer([]));
+      this.#statusRequests.set(id, answer);
+      this.#child.send({ type: 'report-status', id });
+    });
+  }
+
+  #configure(): void {
+    const routers = this.#specs.map((spec) => ({ ...spec, epoch: this.#epochs.get(spec.name) ?? spec.epoch }));
+    this.#child.send({ type: 'configure', routers });
+  }
+
+  #onReport(report: VrrpReport): void {
+    switch (report.type) {
+      case 'ready':
+        this.#realtime = { fifoScheduling: report.fifoScheduling, lockedMemory: report.lockedMemory };
+        this.#ready.resolve(undefined);
+        return;
+      case 'failed':
+        this.#onFailed(new OperatorError(report.code, report.what, report.mend));
+        return;
+      case 'transition': {
+        const { router, from, to, cause, epoch } = report;
+        this.#epochs.set(router, epoch);
+        this.#ports.logger.info({ router, from, to, cause, epoch }, 'virtual router changed state');
+        this.#ports.events.add('transition', `${router}: ${from} -> ${to} (${cause})`, {
+          router,
+          from,
+          to,
+          cause,
+          epoch,
+        });
+        this.#ports.onState(router, to, epoch);
+        return;
+      }
+      case 'address-event':
+        this.#ports.logger.warn({ router: report.router, ...report.fields }, report.message);
+        this.#ports.events.add('address', `${report.router}: ${report.message}`, report.fields);
+        return;
+      case 'status':
+        this.#statusRequests.get(report.id)?.(report.routers);
+        return;
+    }
+  }
+
+  #onFailed(error: OperatorError): void {
+    this.#hasFailed = true;
+    this.#ready.reject(error);
+    this.#ports.onFailed(error);
+  }
+
+  /** Its addresses would answer for a few seconds more, with nobody who tells the peer: remove them at once. */
+  #onDied(exit: ChildExit, restartInMs: number): void {
+    if (this.#hasFailed) return;
+    const how = exit.signal ?? `exit code ${exit.code ?? 'unknown'}`;
+    this.#ports.logger.error({ exit }, 'the vrrp process ended; its addresses are removed and it is started again');
+    this.#ports.events.add('process', `the vrrp process ended (${how}); started again in ${restartInMs} ms`);
+    for (const spec of this.#specs) {
+      this.#ports.onState(spec.name, 'initialize', this.#epochs.get(spec.name) ?? 0);
+      void this.#removeAddresses(spec);
+    }
+  }
+
+  async #removeAddresses(spec: RouterSpec): Promise<void> {
+    const ignore = (): void => undefined;
+    const addresses = new Addresses(
+      { interfaceName: spec.interface, addressLifetimeMs: addressLifetimeDefaultMs },
+      {
+        kernel: new Rtnetlink(),
+        clock: this.#ports.clock,
+        handlers: { onAddressLost: ignore, onLinkChanged: ignore, onLinkGone: ignore, onRenewalFailed: ignore },
+      },
+    );
+    try {
+      await addresses.start();
+      await addresses.removeStale(spec.addresses);
+      await addresses.stop();
+    } catch (error) {
+      // They leave by themselves when their lifetime is over.
+      this.#ports.logger.error({ router: spec.name, err: error }, 'could not remove the addresses');
+    }
+  }
+}
+
+function statusOf(spec: RouterSpec, report: RouterReport | undefined): VirtualRouterStatus {
+  return {
+    name: spec.name,
+    vrid: spec.vrid,
+    interface: spec.interface,
+    addresses: spec.addresses.map(formatPrefix),
+    state: report?.state ?? 'initialize',
+    stateForMs: report?.stateForMs ?? 0,
+    priority: report?.priority ?? spec.priority,
+    epoch: report?.epoch ?? 0,
+    activeAddress: report?.activeAddress,
+    advertIntervalMs: spec.advertIntervalMs,
+    lastCause: report?.lastCause,
+    counters: report?.counters ?? {},
+  };
+}

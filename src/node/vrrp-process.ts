@@ -1,0 +1,242 @@
+/**
+ * The vrrp process: elections and virtual addresses, and nothing that could delay them. It reads no file, writes no log
+ * and serves nobody; what it does it reports to the main process. When that one is gone, it gives everything up.
+ */
+import { assert, parseIp } from '../base/index.ts';
+import type { IpPrefix } from '../base/index.ts';
+import { OperatorError, errnoName, loadNative, systemClock } from '../runtime/index.ts';
+import type { LogFields } from '../runtime/index.ts';
+import { Addresses, Announcer, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
+import type { AddressReport } from '../vip/io/index.ts';
+import { RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
+import type { RouterStatus } from '../vrrp/io/index.ts';
+import type { RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
+
+/** In the middle: above everything that is not real-time, below what the kernel itself may need. */
+const fifoPriority = 50;
+
+type Interface = {
+  readonly addresses: Addresses;
+  readonly routers: Set<RunningRouter>;
+};
+
+type RunningRouter = {
+  readonly spec: RouterSpec;
+  readonly router: VirtualRouter;
+  readonly announcer: Announcer;
+};
+
+const native = loadNative();
+const interfaces = new Map<string, Interface>();
+const transports = new Map<string, RawTransport>();
+const routers = new Map<string, RunningRouter>();
+
+process.on('message', (message) => void handle(message as VrrpCommand));
+process.on('disconnect', () => void giveUp());
+// An operator's Ctrl-C reaches the whole process group; the main process decides in which order things end.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => undefined);
+
+async function handle(command: VrrpCommand): Promise<void> {
+  switch (command.type) {
+    case 'configure':
+      return configure(command.routers);
+    case 'fence': {
+      const { epoch, priority, address } = command.fence;
+      const bytes = parseIp(address);
+      if (bytes !== undefined) find(command.router)?.handle({ type: 'fence', epoch, priority, address: bytes });
+      return;
+    }
+    case 'fence-lifted':
+      find(command.router)?.handle({ type: 'fence-lifted', cause: command.cause });
+      return;
+    case 'hand-over':
+      find(command.router)?.handle({ type: 'hand-over', graceMs: command.graceMs });
+      return;
+    case 'take-over':
+      find(command.router)?.handle({ type: 'take-over', epoch: command.epoch, graceMs: command.graceMs });
+      return;
+    case 'resign':
+      find(command.router)?.handle({ type: 'resign' });
+      return;
+    case 'report-status':
+      report({ type: 'status', id: command.id, routers: [...routers.values()].map(reportOf) });
+      return;
+    case 'stop':
+      return giveUp();
+  }
+}
+
+async function configure(specs: readonly RouterSpec[]): Promise<void> {
+  const fifo = native.scheduleFifo(fifoPriority);
+  const locked = native.lockMemory();
+  try {
+    for (const spec of specs) await startRouter(spec);
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    report({ type: 'failed', code: error.code, what: error.message, mend: error.mend });
+    return giveUp();
+  }
+  report({ type: 'ready', fifoScheduling: yesOrErrno(fifo), lockedMemory: yesOrErrno(locked) });
+}
+
+async function startRouter(spec: RouterSpec): Promise<void> {
+  const { addresses, routers: neighbours } = await openInterface(spec.interface);
+  const transport = await openTransport(spec);
+  const { announceRefreshMs } = spec;
+  const announcer = new Announcer({ announceRefreshMs }, { clock: systemClock, native, link: () => addresses.link });
+  await announcer.start();
+  reportConflicts(spec.name, await addresses.removeStale(spec.addresses));
+  const router = new VirtualRouter(
+    {
+      name: spec.name,
+      version: 3,
+      vrid: spec.vrid,
+      priority: spec.priority,
+      advertIntervalMs: spec.advertIntervalMs,
+      preempt: spec.preempt,
+      ownAddress: bytesOf(spec.ownAddress),
+      addresses: spec.addresses.map(({ address }) => bytesOf(address)),
+      unicastPeer: spec.unicastPeer === undefined ? undefined : bytesOf(spec.unicastPeer),
+      checksumForm: 'pseudo-header',
+      epoch: spec.epoch,
+    },
+    {
+      transport,
+      clock: systemClock,
+      addresses: addressPort(spec, addresses, announcer),
+      onTransition: ({ from, to, cause, epoch }) =>
+        report({ type: 'transition', router: spec.name, from, to, cause, epoch }),
+      // The transition that follows carries the epoch to the peer.
+      onEpoch: () => undefined,
+      onAddressError: (operation, error) =>
+        tell(spec.name, `could not ${operation} addresses`, { err: describe(error) }),
+    },
+  );
+  const running = { spec, router, announcer };
+  routers.set(spec.name, running);
+  neighbours.add(running);
+  if (addresses.link?.up !== true) router.handle({ type: 'link-down' });
+  await router.start();
+}
+
+function addressPort(spec: RouterSpec, addresses: Addresses, announcer: Announcer) {
+  return {
+    claim: async () => reportConflicts(spec.name, await addresses.claim(spec.addresses)),
+    release: async () => {
+      announcer.silence();
+      await addresses.release(spec.addresses);
+    },
+    announce: () => announcer.announce(spec.addresses),
+  };
+}
+
+/** Interfaces are shared: two virtual routers on one watch it once. */
+async function openInterface(interfaceName: string): Promise<Interface> {
+  const open = interfaces.get(interfaceName);
+  if (open !== undefined) return open;
+  const onInterface = new Set<RunningRouter>();
+  const tellAll = (message: string, fields: LogFields): void => {
+    for (const { spec } of onInterface) tell(spec.name, message, fields);
+  };
+  const changeLink = (up: boolean): void => {
+    for (const { router } of onInterface) router.handle({ type: up ? 'link-up' : 'link-down' });
+  };
+  const addresses = new Addresses(
+    { interfaceName, addressLifetimeMs: addressLifetimeDefaultMs },
+    {
+      kernel: new Rtnetlink(),
+      clock: systemClock,
+      handlers: {
+        onAddressLost: (vip) => onAddressLost(onInterface, vip),
+        onLinkChanged: ({ up }) => changeLink(up),
+        onLinkGone: () => {
+          tellAll(`the interface ${interfaceName} is gone`, {});
+          changeLink(false);
+        },
+        onRenewalFailed: (error) => tellAll('held addresses could not be renewed', { err: describe(error) }),
+      },
+    },
+  );
+  await addresses.start();
+  const opened = { addresses, routers: onInterface };
+  interfaces.set(interfaceName, opened);
+  return opened;
+}
+
+async function openTransport(spec: RouterSpec): Promise<RawTransport> {
+  const isMulticast = spec.unicastPeer === undefined;
+  const key = `${spec.interface} ${isMulticast}`;
+  const open = transports.get(key);
+  if (open !== undefined) return open;
+  const transport = new RawTransport({ interfaceName: spec.interface, isMulticast });
+  await transport.start();
+  transports.set(key, transport);
+  return transport;
+}
+
+/** It is back already; neighbours that asked meanwhile may have learned that it is nowhere. */
+function onAddressLost(onInterface: ReadonlySet<RunningRouter>, vip: IpPrefix): void {
+  for (const { spec, announcer } of onInterface) {
+    if (!spec.addresses.some(({ address }) => address === vip.address)) continue;
+    announcer.announce(spec.addresses);
+    tell(spec.name, `${vip.address} was deleted by somebody else and put back`, { address: vip.address });
+  }
+}
+
+/** Releases everything with a goodbye, and ends. */
+async function giveUp(): Promise<void> {
+  await Promise.all([...routers.values()].map(({ router }) => router.stop()));
+  await Promise.all([...routers.values()].map(({ announcer }) => announcer.stop()));
+  await Promise.all([...interfaces.values()].map(({ addresses }) => addresses.stop()));
+  process.exit(0);
+}
+
+function find(name: string): VirtualRouter | undefined {
+  return routers.get(name)?.router;
+}
+
+function reportOf({ router }: RunningRouter): RouterReport {
+  const { name, state, stateForMs, priority, epoch, activeAddress, lastCause, counters } = router.status();
+  return { name, state, stateForMs, priority, epoch, activeAddress, lastCause, counters: flatten(counters) };
+}
+
+/** Counters by reason become counters of their own: dropped.ttl. */
+function flatten(counters: RouterStatus['counters']): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(counters).flatMap(([name, value]) =>
+      typeof value === 'number'
+        ? [[name, value]]
+        : Object.entries(value).map(([reason, count]): [string, number] => [`${name}.${reason}`, count]),
+    ),
+  );
+}
+
+function reportConflicts(router: string, { conflicts }: AddressReport): void {
+  for (const { foreign } of conflicts) {
+    const message = `${foreign.address} is configured on the interface by somebody else and left alone`;
+    tell(router, message, { address: foreign.address });
+  }
+}
+
+function tell(router: string, message: string, fields: LogFields): void {
+  report({ type: 'address-event', router, message, fields });
+}
+
+function report(message: VrrpReport): void {
+  if (process.connected) process.send?.(message, () => undefined);
+}
+
+function yesOrErrno(result: number): string {
+  return result < 0 ? errnoName(result) : 'yes';
+}
+
+function describe(error: unknown): string {
+  return error instanceof OperatorError ? error.line : String(error);
+}
+
+function bytesOf(address: string): Uint8Array {
+  const bytes = parseIp(address);
+  assert(bytes !== undefined, `${address} has been checked to be an address`);
+  return bytes;
+}

@@ -1,0 +1,34 @@
+import type { StatusDocument } from './status-document.ts';
+
+/** What an operator should look at, one sentence each. */
+export function warningsOf(status: StatusDocument): readonly string[] {
+  return [...routerWarnings(status), ...peerWarnings(status), ...serviceWarnings(status)];
+}
+
+function routerWarnings({ virtualRouters, peer }: StatusDocument): string[] {
+  return virtualRouters.flatMap(({ name, state, lastCause }) => {
+    if (state === 'initialize')
+      return [`virtual router ${name} takes no part: ${lastCause ?? 'the vrrp process is down'}`];
+    if (state === 'active' && peer?.virtualRouters[name] === 'active') return [`both nodes are active for ${name}`];
+    return [];
+  });
+}
+
+function peerWarnings({ peer }: StatusDocument): string[] {
+  if (peer === undefined) return [];
+  if (!peer.connected) {
+    return [`${peer.name} is not connected: it would take over without knowing this node's state`];
+  }
+  return [
+    ...(peer.configDiffers ? [`${peer.name} has another configuration`] : []),
+    ...(peer.inSync ? [] : [`${peer.name} is not in sync yet`]),
+  ];
+}
+
+function serviceWarnings({ services }: StatusDocument): string[] {
+  return services.flatMap((service) => {
+    if (service.listenError !== undefined) return [`service ${service.name} does not listen: ${service.listenError}`];
+    const usable = service.servers.filter((server) => server.health !== 'down' && server.state === 'ready');
+    return usable.length === 0 ? [`service ${service.name} has no server for new connections`] : [];
+  });
+}

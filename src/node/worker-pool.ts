@@ -1,0 +1,186 @@
+import type { Clock, Logger } from '../runtime/index.ts';
+import type {
+  StickClaim,
+  StickAssignment,
+  WorkerCommand,
+  WorkerCounters,
+  WorkerReport,
+  WorkerService,
+} from '../proxy/index.ts';
+import { Child } from './child.ts';
+import type { EventLog } from './events.ts';
+import type { ProcessStatus } from './status-document.ts';
+
+export type ListenFailure = { readonly service: string; readonly error: string };
+
+export type WorkerPoolPorts = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: EventLog;
+  /** What the workers serve, as it is now. */
+  readonly services: () => readonly WorkerService[];
+  /** A worker has started and knows its services: it may be told of sticky sources. */
+  readonly onWorkerStarted: (worker: number) => void;
+  readonly onStickClaims: (worker: number, claims: readonly StickClaim[]) => void;
+  readonly onStickTouched: (entries: readonly { service: string; source: string; server: string }[]) => void;
+};
+
+const stopTimeoutMs = 3_000;
+const countersTimeoutMs = 1_000;
+
+/** The proxy workers, one per core, as one. */
+export class WorkerPool {
+  readonly #ports: WorkerPoolPorts;
+  readonly #workers: readonly Child<WorkerCommand, WorkerReport>[];
+  readonly #failures = new Map<number, readonly ListenFailure[]>();
+  readonly #counterRequests = new Map<string, (counters: WorkerCounters | undefined) => void>();
+  readonly #configured = Promise.withResolvers<undefined>();
+  #configureScheduled = false;
+  #revision = 0;
+  #lastRequestId = 0;
+
+  constructor(count: number, ports: WorkerPoolPorts) {
+    this.#ports = ports;
+    this.#workers = Array.from({ length: count }, (_, index) => this.#createWorker(index));
+  }
+
+  get processes(): readonly ProcessStatus[] {
+    return this.#workers.map(({ name, pid, restarts }) => ({ name, pid, restarts }));
+  }
+
+  /** Services that a worker cannot listen for, each once. */
+  get failures(): readonly ListenFailure[] {
+    const byService = new Map<string, ListenFailure>();
+    for (const failures of this.#failures.values()) {
+      for (const failure of failures) byService.set(failure.service, failure);
+    }
+    return [...byService.values()];
+  }
+
+  /** Resolves when every worker has tried to listen; `failures` tells of what did not work. */
+  async start(): Promise<void> {
+    for (const worker of this.#workers) worker.start();
+    await this.#configured.promise;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.stop({ kind: 'stop' })));
+  }
+
+  /** Something about the services has changed: the workers are told at the end of this turn, once. */
+  reconfigure(): void {
+    if (this.#configureScheduled) return;
+    this.#configureScheduled = true;
+    this.#ports.clock.afterPoll(() => {
+      this.#configureScheduled = false;
+      this.#revision++;
+      for (const worker of this.#workers) this.#configure(worker);
+    });
+  }
+
+  broadcast(command: WorkerCommand): void {
+    for (const worker of this.#workers) worker.send(command);
+  }
+
+  send(worker: number, command: WorkerCommand): void {
+    this.#workers[worker]?.send(command);
+  }
+
+  assignSticks(worker: number, assignments: readonly StickAssignment[]): void {
+    this.send(worker, { kind: 'stick-assigned', assignments });
+    const others = this.#workers.filter((_, index) => index !== worker);
+    for (const { service, source, server } of assignments) {
+      for (const other of others) {
+        other.send({ kind: 'stick-learned', service, entries: [{ source, server, ageMs: 0 }] });
+      }
+    }
+  }
+
+  /** The counters of all workers that answer in time. */
+  async counters(): Promise<readonly WorkerCounters[]> {
+    const requestId = ++this.#lastRequestId;
+    const answers = await Promise.all(
+      this.#workers.map((worker, index) => this.#askCounters(worker, index, requestId)),
+    );
+    return answers.filter((answer) => answer !== undefined);
+  }
+
+  #createWorker(index: number): Child<WorkerCommand, WorkerReport> {
+    const { clock, logger, events } = this.#ports;
+    const name = `worker ${index + 1}`;
+    const worker: Child<WorkerCommand, WorkerReport> = new Child(
+      { name, entry: './worker-process.ts', stopTimeoutMs },
+      {
+        clock,
+        logger,
+        events: {
+          onStarted: () => {
+            this.#configure(worker);
+            this.#ports.onWorkerStarted(index);
+          },
+          onReport: (report) => this.#onReport(index, report),
+          onDied: (exit, restartInMs) => {
+            const how = exit.signal ?? `exit code ${exit.code ?? 'unknown'}`;
+            logger.error({ worker: name, exit }, 'a worker ended and is started again; its connections are lost');
+            events.add('process', `${name} ended (${how}) with its connections; started again in ${restartInMs} ms`);
+          },
+        },
+      },
+    );
+    return worker;
+  }
+
+  #configure(worker: Child<WorkerCommand, WorkerReport>): void {
+    worker.send({ kind: 'configure', revision: this.#revision, services: this.#ports.services() });
+  }
+
+  #onReport(worker: number, report: WorkerReport): void {
+    switch (report.kind) {
+      case 'configured':
+        this.#onConfigured(worker, report.failures);
+        return;
+      case 'stick-claims':
+        this.#ports.onStickClaims(worker, report.claims);
+        return;
+      case 'stick-touched':
+        this.#ports.onStickTouched(report.entries);
+        return;
+      case 'counters':
+        this.#counterRequests.get(`${worker} ${report.requestId}`)?.(report.counters);
+        return;
+      case 'drained':
+      case 'stopped':
+        return;
+    }
+  }
+
+  #onConfigured(worker: number, failures: readonly ListenFailure[]): void {
+    const known = this.failures;
+    this.#failures.set(worker, failures);
+    for (const { service, error } of failures) {
+      if (known.some((other) => other.service === service && other.error === error)) continue;
+      this.#ports.logger.error({ service, error }, 'cannot listen');
+      this.#ports.events.add('process', `service ${service} cannot listen: ${error}`, { service, error });
+    }
+    if (this.#failures.size === this.#workers.length) this.#configured.resolve(undefined);
+  }
+
+  #askCounters(
+    worker: Child<WorkerCommand, WorkerReport>,
+    index: number,
+    requestId: number,
+  ): Promise<WorkerCounters | undefined> {
+    if (worker.pid === undefined) return Promise.resolve(undefined);
+    return new Promise((resolve) => {
+      const key = `${index} ${requestId}`;
+      const answer = (counters: WorkerCounters | undefined): void => {
+        timer.cancel();
+        this.#counterRequests.delete(key);
+        resolve(counters);
+      };
+      const timer = this.#ports.clock.after(countersTimeoutMs, () => answer(undefined));
+      this.#counterRequests.set(key, answer);
+      worker.send({ kind: 'report-counters', requestId });
+    });
+  }
+}

@@ -1,0 +1,227 @@
+/** The stage that the demo and the pair's tests share: a lab with servers, and the two nodes, ready to be used. */
+
+import { writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import type { NodeEvent, StatusDocument } from '../../src/node/index.ts';
+import type { Lab } from './lab.ts';
+import type { LabProcess } from './lab-process.ts';
+import type { ProberReport } from './prober.ts';
+import { pairConfig, serverPort, servicePort, startNode } from './tandem.ts';
+import type { ConfigOverrides, TandemNode } from './tandem.ts';
+import { waitUntil } from './time.ts';
+import { virtualAddress } from './topology.ts';
+
+export type Pair = { readonly lb1: TandemNode; readonly lb2: TandemNode };
+export type Roles = { readonly active: TandemNode; readonly standby: TandemNode };
+
+type BalancerName = keyof Pair;
+const balancers: readonly BalancerName[] = ['lb1', 'lb2'];
+
+const program = (name: string): string => new URL(name, import.meta.url).pathname;
+
+/** The lab's servers, each saying its own name. */
+export async function startServers(lab: Lab, names: readonly string[] = ['s1', 's2', 's3']): Promise<LabProcess[]> {
+  const servers = names.map((name) =>
+    lab.host(name).spawn([process.execPath, program('server.ts'), '--name', name, '--port', String(serverPort)]),
+  );
+  await Promise.all(servers.map((server) => server.waitForLine(/"listening"/, 10_000)));
+  return servers;
+}
+
+/** Real nginx servers, each with the same files from a directory; on `port` of s1 to s3. */
+export async function startFileServers(lab: Lab, directory: string, port: number): Promise<LabProcess[]> {
+  const servers = ['s1', 's2', 's3'].map((name) => {
+    const path = join(lab.directory, `nginx-${name}.conf`);
+    writeFileSync(path, nginxConfig(lab, name, directory, port));
+    return lab.host(name).spawn(['nginx', '-p', lab.directory, '-c', path, '-e', 'stderr']);
+  });
+  await Promise.all(['s1', 's2', 's3'].map((name) => waitUntilListening(lab, name, port)));
+  return servers;
+}
+
+/** Both nodes run, lb1 is active and they are in sync. */
+export async function startPair(lab: Lab, overrides: ConfigOverrides = {}): Promise<Pair> {
+  const config = pairConfig(lab, overrides);
+  const lb1 = await startNode(lab, 'lb1', config);
+  await waitForState(lb1, 'active');
+  const lb2 = await startNode(lab, 'lb2', config);
+  await waitForState(lb2, 'backup');
+  await waitForSync(lb1);
+  await waitForSync(lb2);
+  return { lb1, lb2 };
+}
+
+export async function statusOf(node: TandemNode): Promise<StatusDocument> {
+  return (await ask(node, '/status')) as StatusDocument;
+}
+
+/** What happened on the node since it was started, oldest first. */
+export async function eventsOf(node: TandemNode): Promise<readonly NodeEvent[]> {
+  return (await ask(node, '/events')) as readonly NodeEvent[];
+}
+
+/** The node's changes of state since it was started: "backup -> active (active-silent)". */
+export async function transitionsOf(node: TandemNode): Promise<readonly string[]> {
+  const transitions = (await eventsOf(node)).filter(({ kind }) => kind === 'transition');
+  return transitions.map(({ message }) => message.replace(/^\S+: /, ''));
+}
+
+/** The balancers that have the virtual address on an interface, whatever they think of themselves. */
+export async function holders(lab: Lab): Promise<readonly BalancerName[]> {
+  const has = await Promise.all(balancers.map((name) => lab.host(name).hasAddress(virtualAddress)));
+  return balancers.filter((_, index) => has[index]);
+}
+
+/** The pair by who has the virtual address; waits until it is exactly one. */
+export async function rolesOf(lab: Lab, pair: Pair): Promise<Roles> {
+  const holder = await waitUntil(
+    async () => {
+      const [first, ...others] = await holders(lab);
+      return others.length === 0 && first;
+    },
+    { timeoutMs: 10_000, what: 'exactly one node has the virtual address' },
+  );
+  return holder === 'lb1' ? { active: pair.lb1, standby: pair.lb2 } : { active: pair.lb2, standby: pair.lb1 };
+}
+
+/** Waits until the node alone has the virtual address, the client's frames for it go there, and it serves. */
+export async function waitForHolder(lab: Lab, node: TandemNode, timeoutMs = 10_000): Promise<void> {
+  const { name } = node.host;
+  await waitUntil(
+    async () => (await holders(lab)).join() === name && (await holderForClient(lab)) === name && (await whoServes(lab)),
+    { timeoutMs, what: `${name} alone has the virtual address, and serves` },
+  );
+}
+
+/** Waits until every virtual router of the node is in that state. */
+export async function waitForState(node: TandemNode, state: 'active' | 'backup' | 'initialize'): Promise<void> {
+  await waitUntil(async () => (await statusOf(node)).virtualRouters.every((router) => router.state === state), {
+    timeoutMs: 15_000,
+    everyMs: 50,
+    what: `${node.host.name} is ${state}`,
+  });
+}
+
+/** Waits until the node has a peer, and both have all that the other one has; and until its servers are up. */
+export async function waitForSync(node: TandemNode): Promise<void> {
+  await waitUntil(
+    async () => {
+      const { peer, services } = await statusOf(node);
+      const isUp = services.every(({ servers }) => servers.every(({ health }) => health !== 'down'));
+      return peer?.inSync === true && isUp;
+    },
+    { timeoutMs: 15_000, everyMs: 50, what: `${node.host.name} is in sync and its servers are up` },
+  );
+}
+
+/** A client that opens a connection each `intervalMs` from now on; `report` ends it. */
+export async function startProber(
+  lab: Lab,
+  options: { intervalMs?: number; port?: number; timeoutMs?: number } = {},
+): Promise<{ report: () => Promise<ProberReport> }> {
+  const { intervalMs = 2, port = servicePort, timeoutMs = 1_000 } = options;
+  const prober = lab
+    .host('client')
+    .spawn([
+      ...[process.execPath, program('prober.ts'), '--target', `${virtualAddress}:${port}`],
+      ...['--interval', String(intervalMs), '--timeout', String(timeoutMs)],
+    ]);
+  await prober.waitForLine(/"probing"/, 10_000);
+  return {
+    report: async () => {
+      prober.tell('stop');
+      const line = await prober.waitForLine(/"report"/, 20_000);
+      return (JSON.parse(line) as { report: ProberReport }).report;
+    },
+  };
+}
+
+/** The name of the server that answers a new connection of the client's. */
+export async function whoServes(lab: Lab, port: number = servicePort): Promise<string> {
+  const url = `http://${virtualAddress}:${port}/who`;
+  const { stdout, stderr, code } = await lab.host('client').exec(['curl', '-sS', '-m', '3', url]);
+  if (code !== 0) throw new Error(`${url}: ${stderr.trim()}`);
+  return stdout.trim();
+}
+
+/** The host whose MAC address the client has for the virtual address; undefined if it has none, or has not asked. */
+export async function holderForClient(lab: Lab): Promise<string | undefined> {
+  const entry = (await lab.host('client').neighbours()).find(({ address }) => address === virtualAddress);
+  if (entry?.mac === undefined) return undefined;
+  for (const host of lab.hosts) {
+    const links = (await host.execJson(['ip', '-j', 'link', 'show', 'lan0'])) as { address: string }[];
+    if (links[0]?.address === entry.mac) return host.name;
+  }
+  return undefined;
+}
+
+/** As a power cut would: every process of the host is killed and its cables are dead. */
+export async function powerOff(lab: Lab, node: TandemNode): Promise<void> {
+  const { name } = node.host;
+  node.host.killAll('SIGKILL');
+  await Promise.all([lab.cut(name, 'lan'), lab.cut(name, 'sync')]);
+}
+
+/** The host is there again, and its node. */
+export async function powerOn(lab: Lab, node: TandemNode, overrides: ConfigOverrides = {}): Promise<TandemNode> {
+  const { name } = node.host;
+  await Promise.all([lab.heal(name, 'lan'), lab.heal(name, 'sync')]);
+  return startAgain(lab, node, overrides);
+}
+
+/** Starts a node that has ended; resolves when it is the backup of a healthy pair. */
+export async function startAgain(lab: Lab, node: TandemNode, overrides: ConfigOverrides = {}): Promise<TandemNode> {
+  const started = await startNode(lab, node.host.name, pairConfig(lab, overrides));
+  await waitForState(started, 'backup');
+  await waitForSync(started);
+  return started;
+}
+
+/** The pair with this node in place of the one of the same name. */
+export function withNode(pair: Pair, node: TandemNode): Pair {
+  return { ...pair, [node.host.name]: node };
+}
+
+/** Asks the node's admin API: quicker than the command line, which has tests of its own. */
+function ask(node: TandemNode, path: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath: node.socketPath, path, timeout: 5_000 }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve(JSON.parse(text));
+        else reject(new Error(`${node.host.name}: ${path}: HTTP ${response.statusCode ?? 0}: ${text}`));
+      });
+      response.on('error', reject);
+    });
+    asked.on('error', reject);
+    asked.on('timeout', () => asked.destroy(new Error(`${node.host.name}: ${path}: no answer`)));
+    asked.end();
+  });
+}
+
+async function waitUntilListening(lab: Lab, host: string, port: number): Promise<void> {
+  await waitUntil(async () => (await lab.host(host).exec(['curl', '-s', `http://127.0.0.1:${port}/`])).code === 0, {
+    timeoutMs: 10_000,
+    what: `${host} listens on port ${port}`,
+  });
+}
+
+function nginxConfig(lab: Lab, name: string, directory: string, port: number): string {
+  return `
+    daemon off;
+    master_process off;
+    pid ${join(lab.directory, `nginx-${name}.pid`)};
+    events {}
+    http {
+      access_log off;
+      client_body_temp_path ${lab.directory};
+      proxy_temp_path ${lab.directory};
+      fastcgi_temp_path ${lab.directory};
+      uwsgi_temp_path ${lab.directory};
+      scgi_temp_path ${lab.directory};
+      server { listen ${port}; root ${directory}; }
+    }`;
+}
