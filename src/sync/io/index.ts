@@ -1,0 +1,4 @@
+export { SyncLink } from './link.ts';
+export type { LostHow, SyncLinkDependencies, SyncLinkOptions, SyncState } from './link.ts';
+export { SyncRequestError } from './pending-requests.ts';
+export type { SyncRequestCode } from './pending-requests.ts';

@@ -1,0 +1,170 @@
+/**
+ * The messages of the sync protocol and their checked decoding. One message is one msgpack map with a `type`; fields
+ * that are not known are ignored, so that a later version can add some.
+ */
+
+import { Packr, Unpackr } from 'msgpackr';
+import type { Result } from '../base/index.ts';
+import { fail, ok } from '../base/index.ts';
+import type { Batch } from './batch.ts';
+import { isBatch } from './batch.ts';
+import * as limits from './limits.ts';
+import type { Plain } from './plain.ts';
+import { isPlain } from './plain.ts';
+
+export const refuseReasons = ['protocol-version', 'own-name', 'third-node', 'other-peer', 'other'] as const;
+
+/**
+ * Why a hello is not accepted: another protocol version; the name is our own (a node that talks to itself); the name
+ * is not our peer's; the sender expects somebody else. `other` stands for a reason that a newer peer may have.
+ */
+export type RefuseReason = (typeof refuseReasons)[number];
+
+export type Hello = {
+  readonly type: 'hello';
+  readonly protocolVersion: typeof limits.protocolVersion;
+  readonly node: string;
+  /** Whom the sender expects to talk to. */
+  readonly peer: string;
+  readonly configHash: string;
+  readonly bootId: string;
+  readonly heartbeatMs: number;
+  /** The tables of which a snapshot will follow. */
+  readonly tables: readonly string[];
+};
+
+/** A hello of which only the version can be read. */
+export type ForeignHello = { readonly type: 'foreign-hello'; readonly protocolVersion: number };
+
+/** Messages with table data; `seq` counts them from 1 per connection and direction. */
+export type TableMessage =
+  | { readonly type: 'snapshot-begin'; readonly seq: number; readonly table: string }
+  | { readonly type: 'snapshot-chunk'; readonly seq: number; readonly table: string; readonly batch: Batch }
+  | { readonly type: 'snapshot-end'; readonly seq: number; readonly table: string }
+  | { readonly type: 'delta'; readonly seq: number; readonly table: string; readonly batch: Batch }
+  | { readonly type: 'desync'; readonly seq: number; readonly table: string };
+
+export type Notice = { readonly type: 'notice'; readonly name: string; readonly body: Plain };
+
+export type Request = {
+  readonly type: 'request';
+  readonly id: number;
+  readonly method: string;
+  readonly params: Plain;
+};
+
+export type Response =
+  | { readonly type: 'response'; readonly id: number; readonly ok: true; readonly result: Plain }
+  | { readonly type: 'response'; readonly id: number; readonly ok: false; readonly error: string };
+
+export type Message =
+  | Hello
+  | { readonly type: 'welcome' }
+  | { readonly type: 'refuse'; readonly reason: RefuseReason }
+  | TableMessage
+  | { readonly type: 'ack'; readonly seq: number }
+  | { readonly type: 'heartbeat' }
+  | Notice
+  | Request
+  | Response;
+
+export type MessageType = Message['type'];
+
+/** `unknown-type` is for skipping; everything else ends the connection. */
+export type DecodeFault = 'not-msgpack' | 'no-type' | 'unknown-type' | `bad-${MessageType}`;
+
+const packr = new Packr({ useRecords: false });
+// Copied, for a value that is kept must not keep the whole received chunk alive. No references: data is a tree.
+const unpackr = new Unpackr({ useRecords: false, copyBuffers: true, structuredClone: false });
+
+/** The message as msgpack. */
+export function encodeMessage(message: Message): Uint8Array {
+  return packr.pack(message);
+}
+
+/** Reads and checks one message; whatever the bytes are, the answer is a message or a named fault. */
+export function decodeMessage(payload: Uint8Array): Result<Message | ForeignHello, DecodeFault> {
+  const fields = unpack(payload);
+  if (fields === undefined) return fail('not-msgpack');
+  if (!isMap(fields) || typeof fields['type'] !== 'string') return fail('no-type');
+  const { type } = fields;
+  if (!isMessageType(type)) return fail('unknown-type');
+  return readers[type](fields) ?? fail<DecodeFault>(`bad-${type}`);
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Undefined when the fields are not what the type needs. */
+type Reader = (fields: Fields) => { readonly ok: true; readonly value: Message | ForeignHello } | undefined;
+
+const readers: Readonly<Record<MessageType, Reader>> = {
+  hello: readHello,
+  welcome: () => ok({ type: 'welcome' }),
+  refuse: readRefuse,
+  'snapshot-begin': ({ seq, table }) =>
+    isSeq(seq) && isName(table) ? ok({ type: 'snapshot-begin', seq, table }) : undefined,
+  'snapshot-chunk': ({ seq, table, batch }) =>
+    isSeq(seq) && isName(table) && isBatch(batch) ? ok({ type: 'snapshot-chunk', seq, table, batch }) : undefined,
+  'snapshot-end': ({ seq, table }) =>
+    isSeq(seq) && isName(table) ? ok({ type: 'snapshot-end', seq, table }) : undefined,
+  delta: ({ seq, table, batch }) =>
+    isSeq(seq) && isName(table) && isBatch(batch) ? ok({ type: 'delta', seq, table, batch }) : undefined,
+  desync: ({ seq, table }) => (isSeq(seq) && isName(table) ? ok({ type: 'desync', seq, table }) : undefined),
+  ack: ({ seq }) => (isSeq(seq) ? ok({ type: 'ack', seq }) : undefined),
+  heartbeat: () => ok({ type: 'heartbeat' }),
+  notice: ({ name, body }) =>
+    isName(name) && isPlain(body, limits.noticeBytesMax) ? ok({ type: 'notice', name, body }) : undefined,
+  request: ({ id, method, params }) =>
+    isSeq(id) && isName(method) && isPlain(params, limits.bodyBytesMax)
+      ? ok({ type: 'request', id, method, params })
+      : undefined,
+  response: readResponse,
+};
+
+/** The version is read first: what else a hello of another version says is that version's business. */
+function readHello(fields: Fields): ReturnType<Reader> {
+  const { protocolVersion, node, peer, configHash, bootId, heartbeatMs, tables } = fields;
+  if (!isSeq(protocolVersion)) return undefined;
+  if (protocolVersion !== limits.protocolVersion) return ok({ type: 'foreign-hello', protocolVersion });
+  if (!isName(node) || !isName(peer) || !isName(configHash) || !isName(bootId)) return undefined;
+  if (typeof heartbeatMs !== 'number' || !(heartbeatMs >= 1 && heartbeatMs <= 3_600_000)) return undefined;
+  if (!Array.isArray(tables) || tables.length > limits.tablesMax || !tables.every(isName)) return undefined;
+  return ok({ type: 'hello', protocolVersion, node, peer, configHash, bootId, heartbeatMs, tables });
+}
+
+function readRefuse({ reason }: Fields): ReturnType<Reader> {
+  if (!isName(reason)) return undefined;
+  return ok({ type: 'refuse', reason: refuseReasons.find((known) => known === reason) ?? 'other' });
+}
+
+function readResponse({ id, ok: isOk, result, error }: Fields): ReturnType<Reader> {
+  if (!isSeq(id)) return undefined;
+  if (isOk === true && isPlain(result, limits.bodyBytesMax)) return ok({ type: 'response', id, ok: true, result });
+  if (isOk !== false || typeof error !== 'string' || error.length > limits.errorLengthMax) return undefined;
+  return ok({ type: 'response', id, ok: false, error });
+}
+
+/** Undefined for bytes that are no msgpack; msgpack's own nil comes out as null. */
+function unpack(payload: Uint8Array): unknown {
+  try {
+    return unpackr.unpack(payload);
+  } catch {
+    return undefined;
+  }
+}
+
+function isMessageType(type: string): type is MessageType {
+  return Object.hasOwn(readers, type);
+}
+
+function isMap(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= limits.nameLengthMax;
+}
+
+function isSeq(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+}

@@ -1,0 +1,313 @@
+/**
+ * One connection with the peer, without the connection: messages and time in, events and frames out.
+ *
+ *   greeting --(a good hello, and the peer's welcome)--> established --> ended
+ *
+ * Both sides send hello at once. Who accepts the other's hello answers `welcome`, who does not answers `refuse` with
+ * the reason and ends. Only when both have accepted does anything else flow, so a node that is not wanted never takes
+ * the place of a connection that works.
+ */
+
+import { assert } from '../base/index.ts';
+import type { Answer, ConversationEvent } from './conversation.ts';
+import { Conversation } from './conversation.ts';
+import type { SyncCounters } from './counters.ts';
+import { countReason } from './counters.ts';
+import { refusalOf } from './greeting.ts';
+import { Inbound } from './inbound.ts';
+import type { SessionLimits } from './limits.ts';
+import { protocolVersion } from './limits.ts';
+import type { DecodeFault, ForeignHello, Hello, Message, RefuseReason } from './message.ts';
+import type { FrameFault } from './frame.ts';
+import { Outbound } from './outbound.ts';
+import type { Lag } from './outbound.ts';
+import type { Plain } from './plain.ts';
+import type { ReplicatedTable } from './replica-table.ts';
+
+export type SessionOptions = {
+  readonly self: string;
+  readonly peer: string;
+  readonly configHash: string;
+  readonly bootId: string;
+  /** How often this node says that it is there; it takes three times this (or the peer's, if longer) for death. */
+  readonly heartbeatMs: number;
+  readonly limits: SessionLimits;
+  readonly tables: readonly ReplicatedTable[];
+  readonly counters: SyncCounters;
+  readonly nowMs: () => number;
+  /** Local changes wait to be pulled with `nextTableFrame`. */
+  readonly onOutput: () => void;
+};
+
+/**
+ * `out-of-order`: a number that does not follow; `unexpected`: a message that has no place in this phase; `flood`:
+ * requests from a peer that does not read the answers.
+ */
+export type ProtocolFault = Exclude<DecodeFault, 'unknown-type'> | FrameFault | 'out-of-order' | 'unexpected' | 'flood';
+
+export type SessionEnd =
+  | { readonly how: 'refused'; readonly reason: RefuseReason }
+  | { readonly how: 'refused-by-peer'; readonly reason: RefuseReason }
+  | { readonly how: 'timeout'; readonly reason: 'greeting' | 'silent' }
+  | { readonly how: 'protocol'; readonly reason: ProtocolFault };
+
+export type SessionEvent =
+  | { readonly kind: 'established'; readonly hello: Hello }
+  | ConversationEvent
+  | { readonly kind: 'ended'; readonly end: SessionEnd };
+
+type Greeting = {
+  readonly name: 'greeting';
+  readonly deadlineMs: number;
+  readonly hello: Hello | undefined;
+  readonly isWelcome: boolean;
+};
+
+type Established = {
+  readonly name: 'established';
+  readonly outbound: Outbound;
+  readonly inbound: Inbound;
+  /** Silence longer than this means that the peer is dead. */
+  readonly silenceMaxMs: number;
+};
+
+type Phase = Greeting | Established | { readonly name: 'ended' };
+
+export class PeerSession {
+  readonly #options: SessionOptions;
+  readonly #conversation: Conversation;
+  #phase: Phase;
+  #heardAtMs: number;
+  #heartbeatAtMs: number;
+  #ackedSeq = 0;
+  #inSyncSinceMs: number | undefined;
+
+  constructor(options: SessionOptions) {
+    const nowMs = options.nowMs();
+    this.#options = options;
+    this.#conversation = new Conversation(options.counters);
+    this.#heardAtMs = nowMs;
+    this.#heartbeatAtMs = nowMs + options.heartbeatMs;
+    this.#phase = {
+      name: 'greeting',
+      deadlineMs: nowMs + options.limits.greetingTimeoutMs,
+      hello: undefined,
+      isWelcome: false,
+    };
+    this.#conversation.send(helloOf(options));
+  }
+
+  get isEstablished(): boolean {
+    return this.#phase.name === 'established';
+  }
+
+  /** Since when each side has had a whole snapshot of the other's tables; undefined if that is not so. */
+  get inSyncSinceMs(): number | undefined {
+    // A queue may have overflowed since the last message.
+    return this.#phase.name === 'established' && this.#phase.outbound.isSettled ? this.#inSyncSinceMs : undefined;
+  }
+
+  lag(nowMs: number): Lag {
+    return this.#phase.name === 'established' ? this.#phase.outbound.lag(nowMs) : { entries: 0, bytes: 0, oldestMs: 0 };
+  }
+
+  /** When `tick` must be called at the latest; Infinity after the end. */
+  nextDeadlineMs(): number {
+    switch (this.#phase.name) {
+      case 'greeting':
+        return this.#phase.deadlineMs;
+      case 'established':
+        return Math.min(
+          this.#heartbeatAtMs,
+          this.#heardAtMs + this.#phase.silenceMaxMs,
+          this.#conversation.nextDeadlineMs(),
+        );
+      case 'ended':
+        return Infinity;
+    }
+  }
+
+  /** Call when the deadline has passed, after everything that has arrived was received: it may be a sign of life. */
+  tick(nowMs: number): SessionEvent[] {
+    const phase = this.#phase;
+    switch (phase.name) {
+      case 'ended':
+        return [];
+      case 'greeting':
+        return nowMs < phase.deadlineMs ? [] : this.#end({ how: 'timeout', reason: 'greeting' });
+      case 'established':
+        if (nowMs >= this.#heardAtMs + phase.silenceMaxMs) return this.#end({ how: 'timeout', reason: 'silent' });
+        if (nowMs >= this.#heartbeatAtMs) {
+          this.#heartbeatAtMs = nowMs + this.#options.heartbeatMs;
+          // What waits already is a sign of life as well, and a peer that does not read must not fill the queue.
+          if (!this.#conversation.isWaiting) this.#conversation.send({ type: 'heartbeat' });
+        }
+        return this.#conversation.expire(nowMs);
+    }
+  }
+
+  receive(message: Message | ForeignHello, nowMs: number): SessionEvent[] {
+    this.#heardAtMs = nowMs;
+    const phase = this.#phase;
+    switch (phase.name) {
+      case 'ended':
+        return [];
+      case 'greeting':
+        return this.#receiveGreeting(phase, message, nowMs);
+      case 'established':
+        return this.#receiveEstablished(phase, message, nowMs);
+    }
+  }
+
+  /** A message of a type that this version does not know; it is a sign of life all the same. */
+  skip(nowMs: number): SessionEvent[] {
+    this.#heardAtMs = nowMs;
+    this.#options.counters.messagesOfUnknownType++;
+    return [];
+  }
+
+  /** What arrived is not the protocol. */
+  fail(reason: ProtocolFault): SessionEvent[] {
+    return this.#phase.name === 'ended' ? [] : this.#end({ how: 'protocol', reason });
+  }
+
+  /** Ends it without a word, for a connection that is gone or no longer wanted. */
+  stop(): void {
+    if (this.#phase.name === 'established') this.#phase.outbound.stop();
+    this.#phase = { name: 'ended' };
+    this.#inSyncSinceMs = undefined;
+  }
+
+  /**
+   * The frames that go ahead of table data: notices, requests and answers in their order, then one acknowledgement of
+   * all that was received since the last one. They are to be written whole and in this order; after the end as well,
+   * as a refusal may be among them.
+   */
+  takeControlFrames(): readonly Uint8Array[] {
+    if (this.#phase.name === 'established' && this.#ackedSeq !== this.#phase.inbound.receivedSeq) {
+      this.#ackedSeq = this.#phase.inbound.receivedSeq;
+      this.#conversation.send({ type: 'ack', seq: this.#ackedSeq });
+    }
+    return this.#conversation.takeFrames();
+  }
+
+  /** The next frame of table data, to be asked for while the connection can take it. */
+  nextTableFrame(nowMs: number): Uint8Array | undefined {
+    if (this.#phase.name !== 'established') return undefined;
+    const frame = this.#phase.outbound.nextFrame(nowMs);
+    this.#updateInSync(this.#phase, nowMs);
+    return frame;
+  }
+
+  /** Queues a notice ahead of table data. False when there is no peer, or when too many wait already. */
+  notify(name: string, body: Plain): boolean {
+    return this.#phase.name === 'established' && this.#conversation.notify(name, body);
+  }
+
+  /** Queues a request; its `answered` event carries the id. Undefined when too many are in flight. */
+  request(method: string, params: Plain, timeoutMs: number, nowMs: number): number | undefined {
+    assert(this.#phase.name === 'established', 'a request goes to a peer');
+    return this.#conversation.request(method, params, nowMs + timeoutMs);
+  }
+
+  /** Answers a request of the peer's, once. */
+  respond(id: number, answer: Answer): void {
+    if (this.#phase.name === 'established') this.#conversation.respond(id, answer);
+  }
+
+  #receiveGreeting(greeting: Greeting, message: Message | ForeignHello, nowMs: number): SessionEvent[] {
+    switch (message.type) {
+      case 'hello':
+      case 'foreign-hello':
+        return this.#receiveHello(greeting, message, nowMs);
+      case 'welcome':
+        return this.#greet({ ...greeting, isWelcome: true }, nowMs);
+      case 'refuse':
+        return this.#end({ how: 'refused-by-peer', reason: message.reason });
+      case 'snapshot-begin':
+      case 'snapshot-chunk':
+      case 'snapshot-end':
+      case 'delta':
+      case 'desync':
+      case 'ack':
+      case 'heartbeat':
+      case 'notice':
+      case 'request':
+      case 'response':
+        return this.fail('unexpected');
+    }
+  }
+
+  #receiveHello(greeting: Greeting, hello: Hello | ForeignHello, nowMs: number): SessionEvent[] {
+    if (greeting.hello !== undefined) return this.fail('unexpected');
+    const reason = refusalOf(hello, this.#options.self, this.#options.peer);
+    if (reason !== undefined || hello.type === 'foreign-hello') {
+      this.#conversation.send({ type: 'refuse', reason: reason ?? 'other' });
+      return this.#end({ how: 'refused', reason: reason ?? 'other' });
+    }
+    this.#conversation.send({ type: 'welcome' });
+    return this.#greet({ ...greeting, hello }, nowMs);
+  }
+
+  /** Goes on with the greeting, and is through with it once both sides have accepted. */
+  #greet(greeting: Greeting, nowMs: number): SessionEvent[] {
+    const { hello, isWelcome } = greeting;
+    if (hello === undefined || !isWelcome) {
+      this.#phase = greeting;
+      return [];
+    }
+    const { tables, counters, heartbeatMs } = this.#options;
+    const outbound = new Outbound(this.#options);
+    const inbound = new Inbound(tables, hello.tables, counters);
+    const silenceMaxMs = 3 * Math.max(heartbeatMs, hello.heartbeatMs);
+    this.#phase = { name: 'established', outbound, inbound, silenceMaxMs };
+    this.#heartbeatAtMs = nowMs + heartbeatMs;
+    counters.connections++;
+    return [{ kind: 'established', hello }];
+  }
+
+  #receiveEstablished(established: Established, message: Message | ForeignHello, nowMs: number): SessionEvent[] {
+    switch (message.type) {
+      case 'snapshot-begin':
+      case 'snapshot-chunk':
+      case 'snapshot-end':
+      case 'delta':
+      case 'desync':
+        if (!established.inbound.receive(message, nowMs)) return this.fail('out-of-order');
+        this.#updateInSync(established, nowMs);
+        return [];
+      case 'ack':
+        if (!established.outbound.acknowledge(message.seq)) return this.fail('out-of-order');
+        this.#updateInSync(established, nowMs);
+        return [];
+      case 'heartbeat':
+        return [];
+      case 'notice':
+      case 'request':
+      case 'response':
+        return this.#conversation.receive(message) ?? this.fail('flood');
+      case 'refuse':
+        return this.#end({ how: 'refused-by-peer', reason: message.reason });
+      case 'hello':
+      case 'foreign-hello':
+      case 'welcome':
+        return this.fail('unexpected');
+    }
+  }
+
+  #end(end: SessionEnd): SessionEvent[] {
+    this.stop();
+    countReason(this.#options.counters.ended, end.reason);
+    return [{ kind: 'ended', end }];
+  }
+
+  #updateInSync({ outbound, inbound }: Established, nowMs: number): void {
+    if (!outbound.isSettled || !inbound.isComplete) this.#inSyncSinceMs = undefined;
+    else this.#inSyncSinceMs ??= nowMs;
+  }
+}
+
+function helloOf({ self, peer, configHash, bootId, heartbeatMs, tables }: SessionOptions): Hello {
+  const names = tables.map((table) => table.name);
+  return { type: 'hello', protocolVersion, node: self, peer, configHash, bootId, heartbeatMs, tables: names };
+}
