@@ -1,5 +1,5 @@
-// One epoll instance inside Node's own event loop: an epoll descriptor is itself pollable, so libuv watches it and calls
-// back once per turn with everything that is ready, however many sockets there are.
+// One epoll instance inside Node's own event loop: an epoll descriptor is itself pollable, so libuv watches it and
+// calls back once per turn with everything that is ready, however many sockets there are.
 #include "tandem.h"
 
 #include <stdlib.h>

@@ -86,7 +86,8 @@ static napi_value accept_socket(napi_env env, napi_callback_info info) {
   uint8_t *endpoint = bytes_argument(env, argv[1], &length);
   struct sockaddr_storage address;
   socklen_t address_length = sizeof address;
-  int fd = accept4(int_argument(env, argv[0]), (struct sockaddr *)&address, &address_length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int listener = int_argument(env, argv[0]);
+  int fd = accept4(listener, (struct sockaddr *)&address, &address_length, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd < 0) return int_result(env, -errno);
   if (length >= 20) write_endpoint(&address, endpoint);
   return int_result(env, fd);
@@ -100,7 +101,8 @@ static napi_value name_of(napi_env env, napi_callback_info info, int (*name)(int
   if (length < 20) return int_result(env, -EINVAL);
   struct sockaddr_storage address;
   socklen_t address_length = sizeof address;
-  if (name(int_argument(env, argv[0]), (struct sockaddr *)&address, &address_length) < 0) return int_result(env, -errno);
+  if (name(int_argument(env, argv[0]), (struct sockaddr *)&address, &address_length) < 0)
+    return int_result(env, -errno);
   write_endpoint(&address, endpoint);
   return int_result(env, 0);
 }

@@ -23,7 +23,9 @@ void *bytes_argument(napi_env env, napi_value value, size_t *length);
 socklen_t address_argument(napi_env env, napi_value text, int32_t port, struct sockaddr_storage *out);
 napi_value int_result(napi_env env, int64_t value);
 // The result of a system call: its value, or -errno.
-static inline napi_value call_result(napi_env env, int64_t value) { return int_result(env, value < 0 ? -errno : value); }
+static inline napi_value call_result(napi_env env, int64_t value) {
+  return int_result(env, value < 0 ? -errno : value);
+}
 void export_function(napi_env env, napi_value exports, const char *name, napi_callback function);
 
 void export_socket(napi_env env, napi_value exports);

@@ -46,7 +46,10 @@ need() { # need COMMAND:PACKAGE ...: installs the packages whose command is not 
 install_packages() {
   [ node_modules/.package-lock.json -nt package-lock.json ] && [ -x node_modules/.bin/node ] && return
   echo "setup: installing npm packages"
-  npm ci --ignore-scripts --silent || { echo "setup: npm ci failed; its log is above or in ~/.npm/_logs" >&2; exit 1; }
+  if ! npm ci --ignore-scripts --silent; then
+    echo "setup: npm ci failed; its log is above or in ~/.npm/_logs" >&2
+    exit 1
+  fi
   touch node_modules/.package-lock.json
 }
 

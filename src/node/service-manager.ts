@@ -1,4 +1,4 @@
-/** The services of this node: their servers' health and overrides, the workers that relay, and who is sticky to whom. */
+/** The services of this node: their servers' health and overrides, the workers that relay, who is sticky to whom. */
 import { formatEndpoint } from '../base/index.ts';
 import type { ServiceConfig } from '../config/index.ts';
 import { createPool, effectiveWeight, eligibility, setAdmin, setHealth, setWeight } from '../proxy/index.ts';

@@ -1,4 +1,4 @@
-/** The servers of one service as the main process knows them: what is configured, what checks found, what operators set. */
+/** The servers of one service in the main process: what is configured, what checks found, what operators set. */
 import { fail, ok } from '../base/index.ts';
 import type { Result } from '../base/index.ts';
 

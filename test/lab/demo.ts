@@ -22,7 +22,7 @@ import { virtualAddress } from './topology.ts';
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { auto: { type: 'boolean', default: false } } });
   if (process.getuid?.() !== 0 && process.env['TANDEM_DEMO_ENTERED'] === undefined) return enterNamespace();
-  console.log('building the lab: eight hosts out of network namespaces, three servers, two nodes …');
+  console.log('building the lab: a client, two nodes and three servers, each in a network namespace …');
   const lab = await createLab();
   // The lab removes itself when this process dies; leaving in order is only quicker.
   process.once('SIGTERM', () => void lab.destroy().then(() => process.exit(1)));
@@ -49,9 +49,10 @@ function enterNamespace(): number {
 }
 
 function printMap(lab: Lab): void {
+  const ports = `web :80, sticky :${stickyPort}, files :${filesPort}`;
   console.log(`
   client 10.9.0.10 ──┐
-                     │  LAN 10.9.0.0/24 ── virtual IP ${virtualAddress} (web :80, sticky :${stickyPort}, files :${filesPort})
+                     │  LAN 10.9.0.0/24 ── virtual IP ${virtualAddress}: ${ports}
   lb1    10.9.0.11 ──┤
     ║ sync           ├── s1 10.9.0.21   s2 10.9.0.22   s3 10.9.0.23
   lb2    10.9.0.12 ──┘
@@ -160,7 +161,8 @@ async function showLive(lab: Lab, pair: () => Pair, isOver: () => boolean, isBus
     const who = await whoServes(lab).catch(() => undefined);
     if (who === undefined) failed++;
     else served++;
-    const line = `${await describePair(pair())}  |  client: ${served} served, ${failed} failed, last by ${who ?? 'nobody'}`;
+    const client = `client: ${served} served, ${failed} failed, last by ${who ?? 'nobody'}`;
+    const line = `${await describePair(pair())}  |  ${client}`;
     // A terminal gets one line that changes; a file gets a line when the news is new.
     if (process.stdout.isTTY && !isBusy()) process.stdout.write(`\r\x1b[K${line}`);
     else if (!process.stdout.isTTY && who !== last) console.log(line);

@@ -85,11 +85,11 @@ export async function rolesOf(lab: Lab, pair: Pair): Promise<Roles> {
   return holder === 'lb1' ? { active: pair.lb1, standby: pair.lb2 } : { active: pair.lb2, standby: pair.lb1 };
 }
 
-/** Waits until the node alone has the virtual address, the client's frames for it go there, and it serves. */
+/** Waits until the node alone has the virtual address, serves, and the client's frames for it go there. */
 export async function waitForHolder(lab: Lab, node: TandemNode, timeoutMs = 10_000): Promise<void> {
   const { name } = node.host;
   await waitUntil(
-    async () => (await holders(lab)).join() === name && (await holderForClient(lab)) === name && (await whoServes(lab)),
+    async () => (await holders(lab)).join() === name && (await whoServes(lab)) && (await holderForClient(lab)) === name,
     { timeoutMs, what: `${name} alone has the virtual address, and serves` },
   );
 }
@@ -167,20 +167,32 @@ export async function powerOff(lab: Lab, node: TandemNode): Promise<void> {
 export async function powerOn(lab: Lab, node: TandemNode, overrides: ConfigOverrides = {}): Promise<TandemNode> {
   const { name } = node.host;
   await Promise.all([lab.heal(name, 'lan'), lab.heal(name, 'sync')]);
-  return startAgain(lab, node, overrides);
-}
-
-/** Starts a node that has ended; resolves when it is the backup of a healthy pair. */
-export async function startAgain(lab: Lab, node: TandemNode, overrides: ConfigOverrides = {}): Promise<TandemNode> {
-  const started = await startNode(lab, node.host.name, pairConfig(lab, overrides));
+  const started = await startNode(lab, name, pairConfig(lab, overrides));
   await waitForState(started, 'backup');
   await waitForSync(started);
   return started;
 }
 
-/** The pair with this node in place of the one of the same name. */
-export function withNode(pair: Pair, node: TandemNode): Pair {
-  return { ...pair, [node.host.name]: node };
+/** Takes back every fault of the lab, starts nodes that have ended, and waits until the pair is healthy. */
+export async function makeWhole(lab: Lab, pair: Pair, overrides: ConfigOverrides = {}): Promise<Pair> {
+  for (const host of balancers) {
+    for (const network of ['lan', 'sync']) {
+      await lab.heal(host, network);
+      await lab.unblock(host, network);
+      await lab.loss(host, network, 0);
+    }
+  }
+  const config = pairConfig(lab, overrides);
+  const revive = (node: TandemNode): TandemNode | Promise<TandemNode> =>
+    node.process.exit === undefined ? node : startNode(lab, node.host.name, config);
+  const whole = { lb1: await revive(pair.lb1), lb2: await revive(pair.lb2) };
+  const { active, standby } = await rolesOf(lab, whole);
+  await waitForState(active, 'active');
+  await waitForState(standby, 'backup');
+  await waitForSync(active);
+  await waitForSync(standby);
+  await waitForHolder(lab, active);
+  return whole;
 }
 
 /** Asks the node's admin API: quicker than the command line, which has tests of its own. */

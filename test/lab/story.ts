@@ -1,6 +1,6 @@
 /**
- * The story that `npm run -s demo -- --auto` plays and checks: a client is served through the virtual IP, its node dies,
- * the other one serves, an operator swaps them back. Every figure is measured from the client's host.
+ * The story that `npm run -s demo -- --auto` plays and checks: a client is served through the virtual IP, its node
+ * dies, the other one serves, an operator swaps them back. Every figure is measured from the client's host.
  */
 
 import { createHash, randomBytes } from 'node:crypto';

@@ -1,8 +1,8 @@
 /**
- * Brings an accepted client to a server: chooses one (with its stick entry, or by balance), connects, goes on to another
- * when that fails, and hands the connection over to the relay. The client's bytes stay in the kernel until then, so
- * that nothing is lost by trying again. A client that only ends its own direction (FIN) meanwhile may still want an
- * answer; one that resets is gone.
+ * Brings an accepted client to a server: chooses one (with its stick entry, or by balance), connects, goes on to
+ * another when that fails, and hands the connection over to the relay. The client's bytes stay in the kernel until
+ * then, so that nothing is lost by trying again. A client that only ends its own direction (FIN) meanwhile may still
+ * want an answer; one that resets is gone.
  */
 import { epoll, errno } from '../../runtime/index.ts';
 import { closeWithReset, setStreamOptions } from './socket-options.ts';

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { pack } from 'msgpackr';
+import { pack, Packr } from 'msgpackr';
 import { describe, expect, it } from 'vitest';
 import { BatchBuilder } from '../../../src/sync/batch.ts';
 import { encodeFrame } from '../../../src/sync/frame.ts';
@@ -52,6 +52,7 @@ const messages: readonly Message[] = [
 
 const delta = { type: 'delta', seq: 1, table: 'stick', batch };
 const withBatch = (changes: object): object => ({ ...delta, batch: { ...batch, ...changes } });
+const shared = [1, 2, 3];
 const three = <Item>(item: Item): Item[] => [item, item, item];
 
 const malformed: readonly (readonly [what: string, fields: unknown, reason: string])[] = [
@@ -84,8 +85,12 @@ const malformed: readonly (readonly [what: string, fields: unknown, reason: stri
   ['a life below none', withBatch({ ttlsMs: three(-2) }), 'bad-delta'],
   ['a tombstone with a value', withBatch({ deleted: three(true) }), 'bad-delta'],
   ['a tombstone for ever', withBatch({ deleted: three(true), values: three(null) }), 'bad-delta'],
-  ['a value that is a date', withBatch({ values: three(new Date(0)) }), 'bad-delta'],
-  ['a value that is too large', withBatch({ values: three('v'.repeat(limits.valueBytesMax)) }), 'bad-delta'],
+  ['a value that is a date', withBatch({ deleted: three(false), values: three(new Date(0)) }), 'bad-delta'],
+  [
+    'a value that is too large',
+    withBatch({ deleted: three(false), values: three('v'.repeat(limits.valueBytesMax)) }),
+    'bad-delta',
+  ],
   ['a large notice', { type: 'notice', name: 'n', body: 'x'.repeat(limits.noticeBytesMax) }, 'bad-notice'],
   ['a notice without a body', { type: 'notice', name: 'n' }, 'bad-notice'],
   ['a request without a method', { type: 'request', id: 1, params: null }, 'bad-request'],
@@ -106,6 +111,7 @@ describe('decodeMessage', () => {
     ['a cut message', encodeMessage({ type: 'ack', seq: 1 }).subarray(0, 5)],
     ['bytes after the message', Uint8Array.of(0x80, 0x80)],
     ['an array of four thousand million', Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff)],
+    ['references', new Packr({ structuredClone: true }).pack({ type: 'notice', name: 'n', body: [shared, shared] })],
     ['a nesting of a hundred thousand levels', new Uint8Array(100_000).fill(0x91)],
   ])('takes %s for no msgpack', (_, bytes) => {
     expect(decodeMessage(bytes)).toEqual({ ok: false, reason: 'not-msgpack' });

@@ -202,6 +202,26 @@ describe('replication', () => {
     expect(pair.a.session.lag(40)).toEqual({ entries: 0, bytes: 0, oldestMs: 0 });
   });
 
+  it('takes the age of a key that changes again from the first change that waits', () => {
+    const pair = connect();
+    pair.a.table.set('hot', 1, 0);
+    pair.clock.advance(20);
+    pair.a.table.set('hot', 2, 20);
+    expect(pair.a.session.lag(30)).toMatchObject({ entries: 1, oldestMs: 30 });
+  });
+
+  it('is in sync only when its own snapshot has been acknowledged', () => {
+    const { a, b, carry } = createPair();
+    carry(a, b);
+    carry(b, a);
+    carry(a, b);
+    a.session.receive({ type: 'snapshot-begin', seq: 1, table: 'stick' }, 3);
+    a.session.receive({ type: 'snapshot-end', seq: 2, table: 'stick' }, 3);
+    expect(a.session.inSyncSinceMs).toBeUndefined();
+    a.session.receive({ type: 'ack', seq: 2 }, 4);
+    expect(a.session.inSyncSinceMs).toBe(4);
+  });
+
   it('acknowledges once what came in one turn', () => {
     const pair = connect();
     fill(pair.a, 1_500);
@@ -212,9 +232,13 @@ describe('replication', () => {
   });
 
   it('stops watching the tables when it ends', () => {
-    const pair = connect();
+    let outputs = 0;
+    const pair = connect({ a: { onOutput: () => outputs++ } });
+    fill(pair.a, 1);
+    expect(outputs).toBe(1);
     pair.a.session.stop();
     fill(pair.a, 10);
+    expect(outputs).toBe(1);
     expect(pair.a.session.lag(0).entries).toBe(0);
     expect(pair.a.session.nextTableFrame(0)).toBeUndefined();
   });

@@ -63,7 +63,7 @@ describe('prober', () => {
     expect(test.reports).not.toBe(other.reports);
   });
 
-  it('goes on with targets that stay, and is silent about those that are gone, even in the middle of a check', async () => {
+  it('goes on with targets that stay, and is silent about those gone, even in the middle of a check', async () => {
     const [kept, gone] = [await startNamedServer('kept'), await startNamedServer('gone')];
     const test = await startProber(kept);
     await until(() => test.reports.length === 1);

@@ -28,7 +28,7 @@ describe('listening', () => {
     expect(test.configure(serviceSpec({ address: '2001:db8::1' })).failures).toEqual([]);
   });
 
-  it('names service and errno when the port is taken, opens the others, and tries again with the next command', async () => {
+  it('names service and errno of a port that is taken, opens the others, and tries again later', async () => {
     const taken = createServer();
     const port = freePort();
     await listening(taken, port);

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { OperatorError } from '../../../../src/runtime/index.ts';
+import { ManualClock, OperatorError } from '../../../../src/runtime/index.ts';
 import type { SyncLinkOptions } from '../../../../src/sync/io/index.ts';
 import type { Node, Relay } from './nodes.ts';
 import { createNode, createRelay, key, lb1, lb2, OddPeer, relayAddress } from './nodes.ts';
@@ -104,11 +105,43 @@ describe('two links', () => {
     expect(listener.events[0]).toBe('notice epoch');
   });
 
+  it('send a notice in the turn in which it is given, whatever waits', async () => {
+    const clock = new ManualClock();
+    const listener = await startListener({}, { clock });
+    const peer = await startOddPeer(listener);
+    const greeted = peer.greet();
+    while (!peer.has('welcome') || !listener.link.state().connected) {
+      clock.advance(0);
+      await nextTurn();
+    }
+    await greeted;
+    listener.table.set('k', 1, 0);
+    listener.link.sendNotice('epoch', 2);
+    expect(await peer.message('notice')).toEqual({ type: 'notice', name: 'epoch', body: 2 });
+    expect(peer.has('delta')).toBe(false);
+  });
+
+  it('take no more notices when the connection takes nothing, and deliver those they took', async () => {
+    const [dialer, listener, relay] = await startRelayedPair(5_000);
+    relay.hold(true);
+    let taken = 0;
+    const body = new Uint8Array(16_000);
+    while (dialer.link.sendNotice(`${taken}`, body)) taken++;
+    expect(dialer.link.state().counters.noticesRefused).toBe(1);
+    relay.hold(false);
+    await listener.until(() => listener.events.length === taken);
+    expect(listener.events).toEqual(Array.from({ length: taken }, (_, i) => `notice ${i}`));
+  });
+
   it('answer requests', async () => {
-    const [dialer] = await startPair({}, (method, params) =>
-      method === 'echo'
-        ? Promise.resolve(params)
-        : Promise.reject(new OperatorError('NO', 'no such thing', 'ask again')),
+    const [dialer] = await startPair(
+      {},
+      {
+        onRequest: (method, params) =>
+          method === 'echo'
+            ? Promise.resolve(params)
+            : Promise.reject(new OperatorError('NO', 'no such thing', 'ask again')),
+      },
     );
     expect(await dialer.link.request('echo', { bytes: [1, 2] }, 5_000)).toEqual({ bytes: [1, 2] });
     await expect(dialer.link.request('other', null, 5_000)).rejects.toMatchObject({
@@ -118,7 +151,7 @@ describe('two links', () => {
   });
 
   it('give up on a request without an answer', async () => {
-    const [dialer, listener] = await startPair({}, () => new Promise(() => undefined));
+    const [dialer, listener] = await startPair({}, { onRequest: () => new Promise(() => undefined) });
     await expect(dialer.link.request('slow', null, 20)).rejects.toMatchObject({ code: 'timed-out' });
     const asked = dialer.link.request('slow', null, 60_000);
     const lost = expect(asked).rejects.toMatchObject({ code: 'connection-lost' });
@@ -216,6 +249,14 @@ describe('a link refuses', () => {
     const silent = connectFrom(lb1.address, portOf(listener));
     await once(silent, 'close');
     expect([...listener.link.state().counters.turnedAway]).toEqual([['handshake-timeout', 1]]);
+  });
+
+  it('a fifth half-open connection, of which the good one is none', async () => {
+    const [, listener] = await startPair();
+    const halfOpen = Array.from({ length: 4 }, () => connectFrom(lb1.address, portOf(listener)));
+    await Promise.all(halfOpen.map((socket) => once(socket, 'connect')));
+    await once(connectFrom(lb1.address, portOf(listener)), 'close');
+    expect([...listener.link.state().counters.turnedAway]).toEqual([['too-many-half-open', 1]]);
   });
 
   it('a peer that does not greet', async () => {

@@ -7,9 +7,8 @@ import type { TLSSocket } from 'node:tls';
 import { connect as connectTls } from 'node:tls';
 import { pack, unpack } from 'msgpackr';
 import { silentLogger, systemClock, systemRandom } from '../../../../src/runtime/index.ts';
-import type { Plain } from '../../../../src/sync/index.ts';
 import { FrameDecoder, originOf, ReplicaTable } from '../../../../src/sync/index.ts';
-import type { LostHow, SyncLinkOptions, SyncState } from '../../../../src/sync/io/index.ts';
+import type { SyncLinkDependencies, SyncLinkOptions, SyncState } from '../../../../src/sync/io/index.ts';
 import { SyncLink } from '../../../../src/sync/io/index.ts';
 
 export const key = new Uint8Array(32).fill(7);
@@ -29,7 +28,7 @@ export type Node = {
 
 export function createNode(
   options: Partial<SyncLinkOptions>,
-  onRequest: (method: string, params: Plain) => Promise<Plain> = () => Promise.resolve(null),
+  overrides: Partial<Pick<SyncLinkDependencies, 'clock' | 'onRequest'>> = {},
 ): Node {
   const waiting = new Set<() => void>();
   const events: string[] = [];
@@ -59,12 +58,13 @@ export function createNode(
       random: systemRandom,
       tables: [table],
       onNotice: (name) => see(`notice ${name}`),
-      onRequest,
+      onRequest: () => Promise.resolve(null),
       onStateChanged: (state) => {
         states.push(state);
         look();
       },
-      onConnectionLost: (how: LostHow) => see(`lost ${how}`),
+      onConnectionLost: (how) => see(`lost ${how}`),
+      ...overrides,
     },
   );
   const until = (condition: () => boolean): Promise<void> =>
@@ -179,6 +179,10 @@ export class OddPeer {
         this.#onReceived = resolve;
       });
     }
+  }
+
+  has(type: string): boolean {
+    return this.#received.some((fields) => fields['type'] === type);
   }
 
   /** Behaves like lb1 until both sides have accepted. */
