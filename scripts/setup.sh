@@ -59,8 +59,8 @@ build_raw_socket() {
   local headers log
   headers=$(dirname "$(dirname "$(node_modules/.bin/node -p 'require("fs").realpathSync(process.execPath)')")")
   log=$(mktemp)
-  if ! (cd node_modules/raw-socket && PATH="$PWD/../.bin:$PATH" \
-    node "$(npm root --global)/npm/node_modules/node-gyp/bin/node-gyp.js" rebuild --nodedir="$headers") >"$log" 2>&1; then
+  if ! (cd node_modules/raw-socket && PATH="$PWD/../.bin:$PATH" node-gyp rebuild --nodedir="$headers") \
+    >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     echo "setup: raw-socket could not be built; the reason is above" >&2
     exit 1

@@ -19,6 +19,8 @@ export async function run(path: string, nodeName: string | undefined): Promise<E
   const key = config.sync === undefined ? undefined : await readKey(config.sync.keyFile);
   const node = new TandemNode({ config, identity, key });
   const stopped = untilSignal();
+  // Node would end at once; operators of other balancers send it to reload.
+  process.on('SIGHUP', () => process.stderr.write('tandem: SIGHUP is ignored; restart to apply a configuration\n'));
   await node.start();
   const exitCode = await Promise.race([stopped.then(() => 0 as const), node.failed.then(() => 1 as const)]);
   await node.stop();
