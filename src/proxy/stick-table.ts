@@ -59,17 +59,6 @@ export class StickTable {
     return true;
   }
 
-  /**
-   * Decides between claims, for the one table that all others follow: who comes first gets the server it wants; a
-   * later one gets what the first got, unless it says that exactly this server is of no use to it (`replaces`).
-   */
-  claim(claim: { source: string; server: string; replaces: string | undefined }, nowMs: number): string {
-    const known = this.lookup(claim.source, nowMs);
-    const server = known === undefined || known === claim.replaces ? claim.server : known;
-    this.learn({ source: claim.source, server, ageMs: 0 }, nowMs);
-    return server;
-  }
-
   /** Forgets one source, or all. */
   clear(source?: string): void {
     if (source === undefined) this.#entries.clear();

@@ -161,12 +161,13 @@ async function showLive(lab: Lab, pair: () => Pair, isOver: () => boolean, isBus
     const who = await whoServes(lab).catch(() => undefined);
     if (who === undefined) failed++;
     else served++;
-    const client = `client: ${served} served, ${failed} failed, last by ${who ?? 'nobody'}`;
-    const line = `${await describePair(pair())}  |  ${client}`;
-    // A terminal gets one line that changes; a file gets a line when the news is new.
+    const nodes = await describePair(pair());
+    const line = `${nodes}  |  client: ${served} served, ${failed} failed, last by ${who ?? 'nobody'}`;
+    // A terminal gets one line that changes; a file gets a line when the nodes or the service have changed.
+    const news = `${nodes} ${who === undefined}`;
     if (process.stdout.isTTY && !isBusy()) process.stdout.write(`\r\x1b[K${line}`);
-    else if (!process.stdout.isTTY && who !== last) console.log(line);
-    last = who ?? '';
+    else if (!process.stdout.isTTY && news !== last) console.log(line);
+    last = news;
     await sleep(250);
   }
   process.stdout.write('\n');

@@ -81,21 +81,6 @@ describe('stick table', () => {
   });
 });
 
-describe('claims to a stick table', () => {
-  it('are won by the first, and later ones get its server', () => {
-    const table = tableWith();
-    expect(table.claim({ source: 'c', server: 's1', replaces: undefined }, 0)).toBe('s1');
-    expect(table.claim({ source: 'c', server: 's2', replaces: undefined }, 1)).toBe('s1');
-  });
-
-  it('replace exactly the server that is of no use to the claimant', () => {
-    const table = tableWith(['c', 's1']);
-    expect(table.claim({ source: 'c', server: 's2', replaces: 's1' }, 1)).toBe('s2');
-    // A second worker saw the same failure a little later and had picked another server.
-    expect(table.claim({ source: 'c', server: 's3', replaces: 's1' }, 2)).toBe('s2');
-  });
-});
-
 function tableWith(...entries: readonly (readonly [source: string, server: string])[]): StickTable {
   const table = new StickTable({ ttlMs, entriesMax: 100 });
   for (const [source, server] of entries) table.learn({ source, server, ageMs: 0 }, 0);

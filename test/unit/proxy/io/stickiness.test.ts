@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { StickTable } from '../../../../src/proxy/index.ts';
 import type { StickClaim, WorkerReport, WorkerServer, WorkerService } from '../../../../src/proxy/index.ts';
 import {
   connectTo,
@@ -19,7 +18,7 @@ const stick = { ttlMs: 60_000, entriesMax: 1000 };
 
 describe('stickiness', () => {
   it('sends a source to one server, whichever of two workers it meets and however close together', async () => {
-    const pair = await startPair(await threeServers(), new StickTable(stick));
+    const pair = await startPair(await threeServers(), new Map<string, string>());
     const clients = Array.from({ length: 40 }, () => connectTo(pair.spec.address, pair.spec.port));
     const names = await Promise.all(clients.map(nextData));
     expect(new Set(names).size).toBe(1);
@@ -27,7 +26,7 @@ describe('stickiness', () => {
   });
 
   it('spreads different sources', async () => {
-    const pair = await startPair(await threeServers(), new StickTable(stick));
+    const pair = await startPair(await threeServers(), new Map<string, string>());
     const names = new Set<string>();
     for (let i = 1; i <= 12; i++) names.add(await nextData(pair.connectFrom(`127.0.1.${i}`)));
     expect([...names].sort()).toEqual(['a', 'b', 'c']);
@@ -176,11 +175,13 @@ function arbitrate(
   workers: readonly TestWorker[],
   from: number,
   claims: readonly StickClaim[],
-  table: StickTable,
+  table: Map<string, string>,
 ): void {
   for (const claim of claims) {
-    const { requestId, service, source } = claim;
-    const server = table.claim(claim, 0);
+    const { requestId, service, source, replaces } = claim;
+    const known = table.get(source);
+    const server = known === undefined || known === replaces ? claim.server : known;
+    table.set(source, server);
     workers[from]?.worker.handle({ kind: 'stick-assigned', assignments: [{ requestId, service, source, server }] });
     workers[1 - from]?.worker.handle({ kind: 'stick-learned', service, entries: [{ source, server, ageMs: 0 }] });
   }
@@ -188,7 +189,7 @@ function arbitrate(
 
 /** One worker and a main process that answers at once. */
 async function startArbitrated(servers: readonly WorkerServer[]): ReturnType<typeof startProxy> {
-  const table = new StickTable(stick);
+  const table = new Map<string, string>();
   const workers: TestWorker[] = [];
   const onReport = (report: WorkerReport): void => {
     if (report.kind === 'stick-claims') arbitrate(workers, 0, report.claims, table);

@@ -63,6 +63,20 @@ async function startOddPeer(listener: Node): Promise<OddPeer> {
   return peer;
 }
 
+/** A listening link whose timers and turns are the test's, and a peer that has greeted it. */
+async function startOnManualClock(): Promise<{ listener: Node; peer: OddPeer; clock: ManualClock }> {
+  const clock = new ManualClock();
+  const listener = await startListener({}, { clock });
+  const peer = await startOddPeer(listener);
+  const greeted = peer.greet();
+  while (peer.count('snapshot-end') === 0) {
+    clock.advance(0);
+    await nextTurn();
+  }
+  await greeted;
+  return { listener, peer, clock };
+}
+
 function connectFrom(localAddress: string, port: number): Socket {
   const socket = connect({ host: lb2.address, port, localAddress });
   socket.on('error', () => undefined);
@@ -106,19 +120,28 @@ describe('two links', () => {
   });
 
   it('send a notice in the turn in which it is given, whatever waits', async () => {
-    const clock = new ManualClock();
-    const listener = await startListener({}, { clock });
-    const peer = await startOddPeer(listener);
-    const greeted = peer.greet();
-    while (!peer.has('welcome') || !listener.link.state().connected) {
-      clock.advance(0);
-      await nextTurn();
-    }
-    await greeted;
+    const { listener, peer } = await startOnManualClock();
     listener.table.set('k', 1, 0);
     listener.link.sendNotice('epoch', 2);
     expect(await peer.message('notice')).toEqual({ type: 'notice', name: 'epoch', body: 2 });
-    expect(peer.has('delta')).toBe(false);
+    expect(peer.count('delta')).toBe(0);
+  });
+
+  it('send a change at once, and gather those that follow it closely', async () => {
+    const { listener, peer, clock } = await startOnManualClock();
+    clock.advance(100);
+    listener.table.set('first', 1, 0);
+    clock.advance(0);
+    for (let i = 0; i < 3; i++) {
+      listener.table.set(`next ${i}`, i, 0);
+      clock.advance(1);
+    }
+    listener.link.sendNotice('in between', null);
+    await peer.message('notice');
+    expect(peer.count('delta')).toBe(1);
+    clock.advance(1);
+    const keys = ['next 0', 'next 1', 'next 2'];
+    expect(await peer.message('delta', 2)).toMatchObject({ batch: { keys } });
   });
 
   it('take no more notices when the connection takes nothing, and deliver those they took', async () => {

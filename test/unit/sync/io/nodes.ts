@@ -170,10 +170,10 @@ export class OddPeer {
     this.socket.write(Buffer.concat([header, payload]));
   }
 
-  /** The first message of the type. */
-  async message(type: string): Promise<Fields> {
+  /** The n-th message of the type. */
+  async message(type: string, n = 1): Promise<Fields> {
     for (;;) {
-      const found = this.#received.find((fields) => fields['type'] === type);
+      const found = this.#received.filter((fields) => fields['type'] === type)[n - 1];
       if (found !== undefined) return found;
       await new Promise<void>((resolve) => {
         this.#onReceived = resolve;
@@ -181,8 +181,8 @@ export class OddPeer {
     }
   }
 
-  has(type: string): boolean {
-    return this.#received.some((fields) => fields['type'] === type);
+  count(type: string): number {
+    return this.#received.filter((fields) => fields['type'] === type).length;
   }
 
   /** Behaves like lb1 until both sides have accepted. */
