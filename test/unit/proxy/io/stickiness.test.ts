@@ -153,7 +153,7 @@ type Pair = {
 };
 
 /** Two workers on one address and port, and a main process that answers once both have asked or had the time to. */
-async function startPair(servers: readonly WorkerServer[], table: StickTable): Promise<Pair> {
+async function startPair(servers: readonly WorkerServer[], table: Map<string, string>): Promise<Pair> {
   const spec = serviceSpec({ servers, stick });
   const claimants = new Set<number>();
   const workers: TestWorker[] = [];
