@@ -50,7 +50,8 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
     case 'fence':
       return onFence(config, state, input, nowMs);
     case 'fence-lifted':
-      return ignore(state, 'not-fenced');
+      // The peer was active beside us until now, and may have answered for the addresses after we announced them.
+      return input.cause === 'peer-resigned' ? stay(state, [{ type: 'announce' }]) : ignore(state, 'not-fenced');
     case 'take-over':
       return onTakeOver(config, state, input, nowMs);
     case 'hand-over':

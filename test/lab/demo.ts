@@ -5,7 +5,6 @@
  *   npm run -s demo -- --auto    plays the story, prints its figures, exits 0 if all are as promised, else 1
  */
 
-import { spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { OperatorError } from '../../src/runtime/index.ts';
@@ -21,7 +20,6 @@ import { virtualAddress } from './topology.ts';
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { auto: { type: 'boolean', default: false } } });
-  if (process.getuid?.() !== 0 && process.env['TANDEM_DEMO_ENTERED'] === undefined) return enterNamespace();
   console.log('building the lab: a client, two nodes and three servers, each in a network namespace …');
   const lab = await createLab();
   // The lab removes itself when this process dies; leaving in order is only quicker.
@@ -36,16 +34,6 @@ async function main(): Promise<number> {
   } finally {
     await lab.destroy();
   }
-}
-
-/** Without root, the whole demo runs in a user namespace, where that is permitted. */
-function enterNamespace(): number {
-  const script = new URL('enter.sh', import.meta.url).pathname;
-  const { status } = spawnSync(script, [process.execPath, ...process.argv.slice(1)], {
-    stdio: 'inherit',
-    env: { ...process.env, TANDEM_DEMO_ENTERED: '1' },
-  });
-  return status ?? 1;
 }
 
 function printMap(lab: Lab): void {
