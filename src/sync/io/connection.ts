@@ -19,6 +19,12 @@ export type ConnectionDependencies = {
 
 /** Written in one turn at most; then other sockets have theirs. */
 const turnBytesMax = 256 * 1024;
+/**
+ * After a small write of table data the next one waits this long: a write costs both nodes about as much as ten
+ * changes, so changes that come one by one are gathered. The first after a pause goes at once, and so does bulk.
+ */
+const paceMs = 4;
+const bulkBytes = 16 * 1024;
 /** How long an orderly close may take: the peer may not read any more. */
 const closeTimeoutMs = 1_000;
 
@@ -31,6 +37,8 @@ export class PeerConnection {
   #flushTimer: Timer | undefined;
   #deadlineTimer: Timer | undefined;
   #deadlineMs = Infinity;
+  #paceTimer: Timer | undefined;
+  #tablesAfterMs = 0;
   /** The socket has more than it wants until it says `drain`. */
   #isBlocked = false;
   #isOver = false;
@@ -124,14 +132,25 @@ export class PeerConnection {
   }
 
   #takeTableFrames(): Uint8Array[] {
-    const nowMs = this.#dependencies.clock.nowMs();
-    const frames: Uint8Array[] = [];
-    for (let bytes = 0; bytes < turnBytesMax; bytes += frames.at(-1)?.length ?? 0) {
-      const frame = this.session.nextTableFrame(nowMs);
-      if (frame === undefined) return frames;
-      frames.push(frame);
+    const { clock } = this.#dependencies;
+    const nowMs = clock.nowMs();
+    if (nowMs < this.#tablesAfterMs) {
+      this.#paceTimer ??= clock.after(this.#tablesAfterMs - nowMs, () => {
+        this.#paceTimer = undefined;
+        this.#flush();
+      });
+      return [];
     }
-    this.#flushLater();
+    const frames: Uint8Array[] = [];
+    let bytes = 0;
+    while (bytes < turnBytesMax) {
+      const frame = this.session.nextTableFrame(nowMs);
+      if (frame === undefined) break;
+      frames.push(frame);
+      bytes += frame.length;
+    }
+    if (bytes >= turnBytesMax) this.#flushLater();
+    if (bytes > 0 && bytes < bulkBytes) this.#tablesAfterMs = nowMs + paceMs;
     return frames;
   }
 
@@ -177,5 +196,6 @@ export class PeerConnection {
     this.session.stop();
     this.#flushTimer?.cancel();
     this.#deadlineTimer?.cancel();
+    this.#paceTimer?.cancel();
   }
 }

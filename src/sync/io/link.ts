@@ -167,6 +167,7 @@ export class SyncLink implements Service {
   }
 
   #greet(socket: TLSSocket): void {
+    this.#unreachableReason = undefined;
     const { self, peer, configHash, bootId, heartbeatMs } = this.#options;
     const { clock, tables } = this.#dependencies;
     const names = { self: self.name, peer: peer.name };
@@ -213,7 +214,6 @@ export class SyncLink implements Service {
     }
     this.#current = { connection, hello };
     this.#refusedReason = undefined;
-    this.#unreachableReason = undefined;
     this.#listener?.greeted(connection.socket);
     this.#dialer?.forgiveFailures();
     const configDiffers = hello.configHash !== this.#options.configHash;
@@ -261,11 +261,14 @@ export class SyncLink implements Service {
 
   #noteUnreachable(reason: string): void {
     countReason(this.#counters.turnedAway, reason);
-    if (reason === 'key') this.#noteRefused('key', 'handshake');
-    else if (this.#unreachableReason !== reason) {
+    if (reason === 'key') {
+      this.#unreachableReason = undefined;
+      this.#noteRefused('key', 'handshake');
+    } else if (this.#unreachableReason !== reason) {
+      this.#unreachableReason = reason;
+      this.#refusedReason = undefined;
       this.#dependencies.logger.info({ peer: this.#options.peer.name, reason }, 'sync peer unreachable');
     }
-    this.#unreachableReason = reason;
     this.#tellState();
   }
 
