@@ -46,11 +46,16 @@ need() { # need COMMAND:PACKAGE ...: installs the packages whose command is not 
 install_packages() {
   [ node_modules/.package-lock.json -nt package-lock.json ] && [ -x node_modules/.bin/node ] && return
   echo "setup: installing npm packages"
-  if ! npm ci --ignore-scripts --silent; then
-    echo "setup: npm ci failed; its log is above or in ~/.npm/_logs" >&2
+  # Once more if it fails: a registry that is just being updated may not know a version that it announces.
+  if ! npm_install 2>/dev/null && ! npm_install; then
+    echo "setup: npm could not install the packages; the reason is above" >&2
     exit 1
   fi
   touch node_modules/.package-lock.json
+}
+
+npm_install() {
+  npm ci --ignore-scripts --loglevel=error >/dev/null
 }
 
 build_raw_socket() {
