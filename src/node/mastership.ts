@@ -19,6 +19,8 @@ export type MastershipEvents = {
   readonly onFence: (router: string, fence: Fence) => void;
   /** The peer is no longer active, or not to be heard. */
   readonly onFenceLifted: (router: string, cause: FenceLiftCause) => void;
+  /** The peer, not active now, has been so in a later epoch than this active node's: neighbours may still go there. */
+  readonly onOvertaken: (router: string, epoch: number) => void;
   readonly sendRoles: (roles: Readonly<Record<string, RouterRole>>) => void;
 };
 
@@ -67,15 +69,22 @@ export class Mastership {
     this.#events.sendRoles(Object.fromEntries(this.#own));
   }
 
+  /** A vrrp process that has just started has not heard what the peer said before. */
+  repeatFences(): void {
+    for (const [router, role] of this.#peer) if (role.state === 'active') this.#events.onFence(router, role);
+  }
+
   /** The peer's word. What is not of the right form is ignored: the answer says so. */
   onPeerRoles(body: unknown): boolean {
     const roles = readRoles(body);
     if (roles === undefined) return false;
     for (const [router, role] of roles) {
-      if (!this.#own.has(router)) continue;
+      const own = this.#own.get(router);
+      if (own === undefined) continue;
       const before = this.#peer.get(router);
       this.#peer.set(router, role);
       if (role.state === 'active') this.#events.onFence(router, role);
+      else if (own.state === 'active' && role.epoch > own.epoch) this.#events.onOvertaken(router, role.epoch);
       else if (before?.state === 'active') this.#events.onFenceLifted(router, 'peer-resigned');
     }
     this.#wake();

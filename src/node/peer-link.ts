@@ -136,9 +136,12 @@ export class PeerLink implements Service {
   }
 }
 
-/** A sentence for each way in which two nodes do not accept each other. */
-function refusalText({ refusedReason }: SyncState): string | undefined {
-  if (refusedReason === undefined) return undefined;
+/**
+ * A sentence for each way in which two nodes do not accept each other. While the peer is connected, it was somebody
+ * else who has been refused: that is counted, and no reason not to hand over.
+ */
+function refusalText({ connected, refusedReason }: SyncState): string | undefined {
+  if (connected || refusedReason === undefined) return undefined;
   const texts: Readonly<Record<typeof refusedReason, string>> = {
     key: 'the two nodes have different sync keys',
     'protocol-version': 'the two nodes speak different versions of the sync protocol',

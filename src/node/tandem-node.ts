@@ -23,6 +23,7 @@ import { EventLog } from './events.ts';
 import type { GapProbeTarget } from './gap-probe.ts';
 import { Mastership } from './mastership.ts';
 import { renderMetrics } from './metrics.ts';
+import { requireOwnAddress } from './own-address.ts';
 import { PeerLink } from './peer-link.ts';
 import { plainReport, readFailover, readTakeOver } from './peer-requests.ts';
 import { createReplicatedState } from './replicated-state.ts';
@@ -86,6 +87,7 @@ export class TandemNode {
     );
     this.#vrrp = new VrrpManager(this.#routers, {
       ...shared,
+      onReady: () => this.#mastership.repeatFences(),
       onState: (router, to, epoch) => this.#onRouterState(router, to, epoch),
       onFailed: (error) => {
         this.#logger.error({ code: error.code }, error.line);
@@ -95,6 +97,7 @@ export class TandemNode {
     this.#mastership = new Mastership(initialRoles(this.#routers), {
       onFence: (router, fence) => this.#vrrp.send({ type: 'fence', router, fence }),
       onFenceLifted: (router, cause) => this.#vrrp.send({ type: 'fence-lifted', router, cause }),
+      onOvertaken: (router, epoch) => this.#vrrp.send({ type: 'take-over', router, epoch: epoch + 1, graceMs: 0 }),
       sendRoles: (roles) => this.#peer?.sendRoles(roles),
     });
     this.#peer =
@@ -121,6 +124,7 @@ export class TandemNode {
   /** Throws OperatorError when the node cannot run here; what had started is stopped again. */
   async start(): Promise<void> {
     const { self } = this.#options.identity;
+    await requireOwnAddress(self);
     const parts = [this.#admin, this.#services, ...(this.#peer === undefined ? [] : [this.#peer]), this.#vrrp];
     await this.#lifecycle.start(parts);
     this.#logger.info({ version, configHash: this.#configHash }, 'node is running');

@@ -12,6 +12,8 @@ export type VrrpManagerPorts = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: EventLog;
+  /** A process stands for election, the first one or one that replaces it: from now on it takes commands. */
+  readonly onReady: () => void;
   readonly onState: (router: string, state: RouterState, epoch: number) => void;
   /** It cannot run at all, for a reason that an operator has to mend. */
   readonly onFailed: (error: OperatorError) => void;
@@ -113,6 +115,7 @@ export class VrrpManager implements Service {
       case 'ready':
         this.#realtime = { fifoScheduling: report.fifoScheduling, lockedMemory: report.lockedMemory };
         this.#ready.resolve(undefined);
+        this.#ports.onReady();
         return;
       case 'failed':
         this.#onFailed(new OperatorError(report.code, report.what, report.mend));
@@ -131,6 +134,11 @@ export class VrrpManager implements Service {
         this.#ports.onState(router, to, epoch);
         return;
       }
+      case 'epoch-claimed':
+        if (this.#epochs.get(report.router) === report.epoch) return;
+        this.#epochs.set(report.router, report.epoch);
+        this.#ports.onState(report.router, 'active', report.epoch);
+        return;
       case 'address-event':
         this.#ports.logger.warn({ router: report.router, ...report.fields }, report.message);
         this.#ports.events.add('address', `${report.router}: ${report.message}`, report.fields);

@@ -107,8 +107,7 @@ async function startRouter(spec: RouterSpec): Promise<void> {
       addresses: addressPort(spec, addresses, announcer),
       onTransition: ({ from, to, cause, epoch }) =>
         report({ type: 'transition', router: spec.name, from, to, cause, epoch }),
-      // The transition that follows carries the epoch to the peer.
-      onEpoch: () => undefined,
+      onEpoch: (epoch) => report({ type: 'epoch-claimed', router: spec.name, epoch }),
       onAddressError: (operation, error) =>
         tell(spec.name, `could not ${operation} addresses`, { err: describe(error) }),
     },

@@ -34,7 +34,7 @@ export type VrrpCommand =
   | { readonly type: 'fence-lifted'; readonly router: string; readonly cause: FenceLiftCause }
   /** Switchover, to the one that is active: yield as soon as the peer is heard to be active. */
   | { readonly type: 'hand-over'; readonly router: string; readonly graceMs: number }
-  /** Switchover, to the one that shall be active: become it now. */
+  /** Switchover, to the one that shall be active: become it now. If it is so already: claim the epoch and announce. */
   | { readonly type: 'take-over'; readonly router: string; readonly epoch: number; readonly graceMs: number }
   /** Give the addresses up with a priority-0 advert and stand for election again. */
   | { readonly type: 'resign'; readonly router: string }
@@ -54,6 +54,8 @@ export type VrrpReport =
       readonly cause: string;
       readonly epoch: number;
     }
+  /** Claimed by the active node; the transition to active has told it already, if there was one. */
+  | { readonly type: 'epoch-claimed'; readonly router: string; readonly epoch: number }
   | { readonly type: 'address-event'; readonly router: string; readonly message: string; readonly fields: LogFields }
   | { readonly type: 'status'; readonly id: number; readonly routers: readonly RouterReport[] };
 

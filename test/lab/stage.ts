@@ -36,7 +36,7 @@ export async function startFileServers(lab: Lab, directory: string, port: number
     writeFileSync(path, nginxConfig(lab, name, directory, port));
     return lab.host(name).spawn(['nginx', '-p', lab.directory, '-c', path, '-e', 'stderr']);
   });
-  await Promise.all(['s1', 's2', 's3'].map((name) => waitUntilListening(lab, name, port)));
+  await Promise.all(servers.map((server, index) => waitUntilListening(lab, `s${index + 1}`, server, port)));
   return servers;
 }
 
@@ -88,10 +88,15 @@ export async function rolesOf(lab: Lab, pair: Pair): Promise<Roles> {
 /** Waits until the node alone has the virtual address, serves, and the client's frames for it go there. */
 export async function waitForHolder(lab: Lab, node: TandemNode, timeoutMs = 10_000): Promise<void> {
   const { name } = node.host;
-  await waitUntil(
-    async () => (await holders(lab)).join() === name && (await whoServes(lab)) && (await holderForClient(lab)) === name,
-    { timeoutMs, what: `${name} alone has the virtual address, and serves` },
-  );
+  const look = async (): Promise<true> => {
+    const holding = await holders(lab);
+    if (holding.join() !== name) throw new Error(`the address is on: ${holding.join()}`);
+    const server = await whoServes(lab);
+    const holder = await holderForClient(lab);
+    if (holder !== name) throw new Error(`${server} serves, but the client goes to ${holder ?? 'nobody'}`);
+    return true;
+  };
+  await waitUntil(look, { timeoutMs, what: `${name} alone has the virtual address, and serves` });
 }
 
 /** Waits until every virtual router of the node is in that state. */
@@ -113,6 +118,17 @@ export async function waitForSync(node: TandemNode): Promise<void> {
     },
     { timeoutMs: 15_000, everyMs: 50, what: `${node.host.name} is in sync and its servers are up` },
   );
+}
+
+/** Waits until the node has accepted so many more adverts: time in which it could have acted on them. */
+export async function hearAdverts(node: TandemNode, count: number): Promise<void> {
+  const heard = async (): Promise<number> =>
+    (await statusOf(node)).virtualRouters[0]?.counters['advertsReceived'] ?? Number.NaN;
+  const before = await heard();
+  await waitUntil(async () => (await heard()) >= before + count, {
+    timeoutMs: 10_000,
+    what: `${node.host.name} hears ${count} adverts`,
+  });
 }
 
 /** A client that opens a connection each `intervalMs` from now on; `report` ends it. */
@@ -214,17 +230,18 @@ function ask(node: TandemNode, path: string): Promise<unknown> {
   });
 }
 
-async function waitUntilListening(lab: Lab, host: string, port: number): Promise<void> {
-  await waitUntil(async () => (await lab.host(host).exec(['curl', '-s', `http://127.0.0.1:${port}/`])).code === 0, {
-    timeoutMs: 10_000,
-    what: `${host} listens on port ${port}`,
-  });
+async function waitUntilListening(lab: Lab, host: string, server: LabProcess, port: number): Promise<void> {
+  const isUp = async (): Promise<boolean> =>
+    server.exit !== undefined || (await lab.host(host).exec(['curl', '-s', `http://127.0.0.1:${port}/`])).code === 0;
+  await waitUntil(isUp, { timeoutMs: 10_000, what: `${host} listens on port ${port}` });
+  if (server.exit !== undefined) throw new Error(server.describe('ended at once'));
 }
 
 function nginxConfig(lab: Lab, name: string, directory: string, port: number): string {
   return `
     daemon off;
     master_process off;
+    user root;
     pid ${join(lab.directory, `nginx-${name}.pid`)};
     events {}
     http {

@@ -17,6 +17,31 @@ describe('Mastership', () => {
     expect(trace).toEqual(['fence web 7', 'lifted web peer-resigned']);
   });
 
+  it('outbids a peer that was active in a later epoch while this node was active, too', () => {
+    const { mastership, trace } = setup();
+    mastership.onOwnChange('web', 'active', 1);
+    trace.length = 0;
+    mastership.onPeerRoles({ web: role('backup', 1), db: role('backup', 9) });
+    expect(trace).toEqual([]);
+    mastership.onPeerRoles({ web: role('backup', 2) });
+    expect(trace).toEqual(['overtaken web 2']);
+    mastership.onOwnChange('web', 'active', 3);
+    mastership.onPeerRoles({ web: role('backup', 2) });
+    expect(trace.slice(1)).toEqual(['send web=active@3 db=backup@0']);
+  });
+
+  it('repeats the fences that stand for a process that has not heard of them', () => {
+    const { mastership, trace } = setup();
+    mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
+    trace.length = 0;
+    mastership.repeatFences();
+    expect(trace).toEqual(['fence web 7']);
+    mastership.onPeerLost();
+    trace.length = 0;
+    mastership.repeatFences();
+    expect(trace).toEqual([]);
+  });
+
   it('lifts every fence when the peer is lost', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
@@ -68,6 +93,7 @@ function setup(): { mastership: Mastership; trace: string[] } {
     {
       onFence: (router, fence) => trace.push(`fence ${router} ${fence.epoch}`),
       onFenceLifted: (router, cause) => trace.push(`lifted ${router} ${cause}`),
+      onOvertaken: (router, epoch) => trace.push(`overtaken ${router} ${epoch}`),
       sendRoles: (roles) =>
         trace.push(
           `send ${Object.entries(roles)

@@ -101,7 +101,7 @@ function setup({ own, peer, peerState = 'backup', peerEpoch = 1 }: Setup): TestN
   const role = { epoch: 1, priority: 100, address: '10.0.0.1' };
   const mastership = new Mastership(
     { web: { ...role, state: own } },
-    { onFence: () => undefined, onFenceLifted: () => undefined, sendRoles: () => undefined },
+    { onFence: ignore, onFenceLifted: ignore, onOvertaken: ignore, sendRoles: ignore },
   );
   mastership.onPeerRoles({ web: { ...role, state: peerState, epoch: peerEpoch } });
   const node: TestNode = {
@@ -128,6 +128,8 @@ function setup({ own, peer, peerState = 'backup', peerEpoch = 1 }: Setup): TestN
   };
   return node;
 }
+
+const ignore = (): void => undefined;
 
 const healthyPeer: PeerStatus = {
   name: 'lb2',

@@ -1,0 +1,185 @@
+/** The active node dies, loses its link, is stopped or swapped: the other one serves, as seen from the client. */
+
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { StatusDocument } from '../../src/node/index.ts';
+import { createLab } from './lab.ts';
+import type { Lab } from './lab.ts';
+import {
+  eventsOf,
+  hearAdverts,
+  holderForClient,
+  holders,
+  makeWhole,
+  rolesOf,
+  startPair,
+  startProber,
+  startServers,
+  statusOf,
+  transitionsOf,
+  waitForHolder,
+  waitForState,
+} from './stage.ts';
+import type { Pair } from './stage.ts';
+import { play, setTheStage } from './story.ts';
+import { tandem } from './tandem.ts';
+import type { TandemNode } from './tandem.ts';
+import { monotonicMs, waitUntil } from './time.ts';
+import { virtualAddress } from './topology.ts';
+
+describe('the story of the demo', () => {
+  it('has only good figures', { timeout: 90_000 }, async () => {
+    await using lab = await createLab();
+    const { pair, sha256 } = await setTheStage(lab);
+    const figures = await play(lab, pair, sha256, () => undefined);
+    expect(figures.length).toBeGreaterThan(5);
+    expect(figures.filter(({ isGood }) => !isGood)).toEqual([]);
+  });
+});
+
+describe('failover', () => {
+  let lab: Lab;
+  let pair: Pair;
+
+  beforeAll(async () => {
+    lab = await createLab();
+    await startServers(lab);
+    pair = await startPair(lab);
+  });
+
+  beforeEach(async () => {
+    pair = await makeWhole(lab, pair);
+  });
+
+  afterAll(() => lab.destroy());
+
+  it('serves on after SIGKILL of the whole node, whose address leaves by itself within 4 s', async () => {
+    const { active, standby } = await rolesOf(lab, pair);
+    const prober = await startProber(lab);
+    const killedAtMs = monotonicMs();
+    active.host.killAll('SIGKILL');
+    await waitUntil(async () => (await holderForClient(lab)) === standby.host.name, waiting('the client is repointed'));
+    await waitUntil(async () => !(await active.host.hasAddress(virtualAddress)), waiting('the address has lapsed'));
+    expect(monotonicMs() - killedAtMs).toBeLessThanOrEqual(4_000);
+    const { longestGap } = await prober.report();
+    expect(longestGap?.ms).toBeLessThan(1_000);
+    expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (active-silent)');
+    await waitForHolder(lab, standby);
+  });
+
+  it('gives everything up at once when its main process is killed', async () => {
+    const { active, standby } = await rolesOf(lab, pair);
+    const { virtualRouters } = await statusOf(standby);
+    const prober = await startProber(lab);
+    active.process.kill('SIGKILL');
+    await waitUntil(() => active.host.processes().length === 0, waiting('workers and vrrp process end'));
+    expect(await active.host.hasAddress(virtualAddress)).toBe(false);
+    await waitForHolder(lab, standby);
+    const report = await prober.report();
+    // A resignation is answered after the skew time; silence would have taken the down interval.
+    expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (active-resigned)');
+    expect(report.longestGap?.ms).toBeLessThan(3 * (virtualRouters[0]?.advertIntervalMs ?? 0));
+  });
+
+  it('removes the address at once when the vrrp process is killed, and starts it again as backup', async () => {
+    const { active, standby } = await rolesOf(lab, pair);
+    const before = await transitionsOf(active);
+    process.kill(pidOf(await statusOf(active), 'vrrp'), 'SIGKILL');
+    await waitUntil(async () => !(await active.host.hasAddress(virtualAddress)), {
+      timeoutMs: 1_000,
+      what: 'the address is removed, long before its lifetime is over',
+    });
+    await waitForHolder(lab, standby);
+    await waitForState(active, 'backup');
+    // An epoch that it does not know of it might claim once more, and then neither would yield to the other.
+    await waitUntil(async () => (await epochOf(active)) === (await epochOf(standby)), waiting('it knows the epoch'));
+    const { processes } = await statusOf(active);
+    expect(processes.find(({ name }) => name === 'vrrp')).toMatchObject({ restarts: 1 });
+    expect((await transitionsOf(active)).slice(before.length)).toEqual(['initialize -> backup (startup)']);
+    const events = await eventsOf(active);
+    expect(events.map(({ message }) => message)).toContainEqual(
+      expect.stringMatching(/^the vrrp process ended \(SIGKILL\); started again in \d+ ms$/),
+    );
+  });
+
+  it('serves on when a worker is killed, and starts it again', async () => {
+    const { active } = await rolesOf(lab, pair);
+    const before = pidOf(await statusOf(active), 'worker 1');
+    const prober = await startProber(lab);
+    process.kill(before, 'SIGKILL');
+    await waitUntil(async () => {
+      const now = (await statusOf(active)).processes.find(({ name }) => name === 'worker 1');
+      return now?.pid !== undefined && now.pid !== before && now.restarts === 1;
+    }, waiting('the worker is there again'));
+    await waitUntil(async () => (await listenerCount(active)) === 2, waiting('both workers listen again'));
+    expect(await prober.report()).toMatchObject({ refused: 0, timeout: 0, unreachable: 0 });
+    expect((await eventsOf(active)).map(({ message }) => message)).toContainEqual(
+      expect.stringMatching(/^worker 1 ended \(SIGKILL\) with its connections; started again in \d+ ms$/),
+    );
+    expect(await holders(lab)).toEqual([active.host.name]);
+  });
+
+  it('steps aside when its LAN cable is cut, and comes back as backup', async () => {
+    const { active, standby } = await rolesOf(lab, pair);
+    await lab.cut(active.host.name, 'lan');
+    await waitForState(active, 'initialize');
+    await waitForHolder(lab, standby);
+    const { virtualRouters, peer, warnings } = await statusOf(active);
+    expect(virtualRouters[0]).toMatchObject({ lastCause: 'link-down' });
+    expect(peer).toMatchObject({ connected: true, virtualRouters: { web: 'active' } });
+    expect(warnings).toContainEqual('virtual router web takes no part: link-down');
+    const before = await transitionsOf(standby);
+    await lab.heal(active.host.name, 'lan');
+    await waitForState(active, 'backup');
+    await hearAdverts(active, 10);
+    expect((await statusOf(active)).virtualRouters[0]).toMatchObject({ state: 'backup', lastCause: 'link-up' });
+    expect(await transitionsOf(standby)).toEqual(before);
+    expect(await holders(lab)).toEqual([standby.host.name]);
+  });
+
+  it('hands over before it ends when it gets SIGTERM, refuses nobody, and exits with 0', async () => {
+    const { active, standby } = await rolesOf(lab, pair);
+    const prober = await startProber(lab);
+    active.process.kill('SIGTERM');
+    expect(await active.process.exited).toEqual({ code: 0, signal: undefined });
+    expect(active.host.processes()).toEqual([]);
+    await waitForHolder(lab, standby);
+    const report = await prober.report();
+    expect(report).toMatchObject({ refused: 0, unreachable: 0 });
+    expect(report.longestGap?.ms).toBeLessThan(300);
+    expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (take-over)');
+  });
+
+  it('swaps ten times in a row, from either node, and refuses nobody', async () => {
+    const prober = await startProber(lab);
+    for (let turn = 0; turn < 10; turn++) {
+      const { standby } = await rolesOf(lab, pair);
+      const { code, stderr } = await tandem(turn % 4 < 2 ? pair.lb1 : pair.lb2, 'failover');
+      expect({ turn, code, stderr }).toEqual({ turn, code: 0, stderr: '' });
+      await waitForHolder(lab, standby);
+    }
+    const report = await prober.report();
+    expect(report).toMatchObject({ refused: 0, unreachable: 0, failed: 0 });
+    expect(report.served).toBeGreaterThan(1_000);
+    expect(report.longestGap?.ms).toBeLessThan(500);
+  });
+});
+
+function waiting(what: string): { timeoutMs: number; what: string } {
+  return { timeoutMs: 10_000, what };
+}
+
+function pidOf(status: StatusDocument, name: string): number {
+  const pid = status.processes.find((process) => process.name === name)?.pid;
+  if (pid === undefined) throw new Error(`${status.node} has no process ${name}`);
+  return pid;
+}
+
+async function epochOf(node: TandemNode): Promise<number | undefined> {
+  return (await statusOf(node)).virtualRouters[0]?.epoch;
+}
+
+/** How many sockets of the node listen for the service: one per worker. */
+async function listenerCount(node: TandemNode): Promise<number> {
+  const { stdout } = await node.host.exec(['ss', '-Hltn', 'src', `${virtualAddress}:80`]);
+  return stdout.split('\n').filter((line) => line !== '').length;
+}
