@@ -12,7 +12,7 @@ import {
   makeWhole,
   rolesOf,
   startPair,
-  startProber,
+  probeService,
   startServers,
   statusOf,
   transitionsOf,
@@ -54,13 +54,13 @@ describe('failover', () => {
 
   it('serves on after SIGKILL of the whole node, whose address leaves by itself within 4 s', async () => {
     const { active, standby } = await rolesOf(lab, pair);
-    const prober = await startProber(lab);
+    const prober = await probeService(lab);
     const killedAtMs = monotonicMs();
     active.host.killAll('SIGKILL');
     await waitUntil(async () => (await holderForClient(lab)) === standby.host.name, waiting('the client is repointed'));
     await waitUntil(async () => !(await active.host.hasAddress(virtualAddress)), waiting('the address has lapsed'));
     expect(monotonicMs() - killedAtMs).toBeLessThanOrEqual(4_000);
-    const { longestGap } = await prober.report();
+    const { longestGap } = await prober.stop();
     expect(longestGap?.ms).toBeLessThan(1_000);
     expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (active-silent)');
     await waitForHolder(lab, standby);
@@ -69,12 +69,12 @@ describe('failover', () => {
   it('gives everything up at once when its main process is killed', async () => {
     const { active, standby } = await rolesOf(lab, pair);
     const { virtualRouters } = await statusOf(standby);
-    const prober = await startProber(lab);
+    const prober = await probeService(lab);
     active.process.kill('SIGKILL');
     await waitUntil(() => active.host.processes().length === 0, waiting('workers and vrrp process end'));
     expect(await active.host.hasAddress(virtualAddress)).toBe(false);
     await waitForHolder(lab, standby);
-    const report = await prober.report();
+    const report = await prober.stop();
     // A resignation is answered after the skew time; silence would have taken the down interval.
     expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (active-resigned)');
     expect(report.longestGap?.ms).toBeLessThan(3 * (virtualRouters[0]?.advertIntervalMs ?? 0));
@@ -104,14 +104,14 @@ describe('failover', () => {
   it('serves on when a worker is killed, and starts it again', async () => {
     const { active } = await rolesOf(lab, pair);
     const before = pidOf(await statusOf(active), 'worker 1');
-    const prober = await startProber(lab);
+    const prober = await probeService(lab);
     process.kill(before, 'SIGKILL');
     await waitUntil(async () => {
       const now = (await statusOf(active)).processes.find(({ name }) => name === 'worker 1');
       return now?.pid !== undefined && now.pid !== before && now.restarts === 1;
     }, waiting('the worker is there again'));
     await waitUntil(async () => (await listenerCount(active)) === 2, waiting('both workers listen again'));
-    expect(await prober.report()).toMatchObject({ refused: 0, timeout: 0, unreachable: 0 });
+    expect(await prober.stop()).toMatchObject({ refused: 0, timeout: 0, unreachable: 0 });
     expect((await eventsOf(active)).map(({ message }) => message)).toContainEqual(
       expect.stringMatching(/^worker 1 ended \(SIGKILL\) with its connections; started again in \d+ ms$/),
     );
@@ -138,26 +138,26 @@ describe('failover', () => {
 
   it('hands over before it ends when it gets SIGTERM, refuses nobody, and exits with 0', async () => {
     const { active, standby } = await rolesOf(lab, pair);
-    const prober = await startProber(lab);
+    const prober = await probeService(lab);
     active.process.kill('SIGTERM');
     expect(await active.process.exited).toEqual({ code: 0, signal: undefined });
     expect(active.host.processes()).toEqual([]);
     await waitForHolder(lab, standby);
-    const report = await prober.report();
+    const report = await prober.stop();
     expect(report).toMatchObject({ refused: 0, unreachable: 0 });
     expect(report.longestGap?.ms).toBeLessThan(300);
     expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (take-over)');
   });
 
   it('swaps ten times in a row, from either node, and refuses nobody', async () => {
-    const prober = await startProber(lab);
+    const prober = await probeService(lab);
     for (let turn = 0; turn < 10; turn++) {
       const { standby } = await rolesOf(lab, pair);
       const { code, stderr } = await tandem(turn % 4 < 2 ? pair.lb1 : pair.lb2, 'failover');
       expect({ turn, code, stderr }).toEqual({ turn, code: 0, stderr: '' });
       await waitForHolder(lab, standby);
     }
-    const report = await prober.report();
+    const report = await prober.stop();
     expect(report).toMatchObject({ refused: 0, unreachable: 0, failed: 0 });
     expect(report.served).toBeGreaterThan(1_000);
     expect(report.longestGap?.ms).toBeLessThan(500);

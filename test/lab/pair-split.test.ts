@@ -11,7 +11,7 @@ import {
   makeWhole,
   rolesOf,
   startPair,
-  startProber,
+  probeService,
   startServers,
   statusOf,
   transitionsOf,
@@ -139,7 +139,7 @@ describe('a split pair', () => {
 
   it('gives up being active when its adverts cannot be sent', async () => {
     const { active, standby } = await rolesOf(lab, pair);
-    const prober = await startProber(lab);
+    const prober = await probeService(lab);
     await refuseAdverts(active);
     try {
       await waitForHolder(lab, standby);
@@ -148,7 +148,7 @@ describe('a split pair', () => {
     } finally {
       await permitAdverts(active);
     }
-    const { longestGap } = await prober.report();
+    const { longestGap } = await prober.stop();
     expect(longestGap?.ms).toBeLessThan(1_000);
   });
 

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import type { NodeEvent, StatusDocument } from '../../src/node/index.ts';
 import type { Lab } from './lab.ts';
 import type { LabProcess } from './lab-process.ts';
-import type { ProberReport } from './prober.ts';
 import { pairConfig, serverPort, servicePort, startNode } from './tandem.ts';
 import type { ConfigOverrides, TandemNode } from './tandem.ts';
 import { waitUntil } from './time.ts';
+import { startProber, startServer } from './tools.ts';
+import type { ProberHandle, ServerHandle } from './tools.ts';
 import { virtualAddress } from './topology.ts';
 
 export type Pair = { readonly lb1: TandemNode; readonly lb2: TandemNode };
@@ -18,15 +19,9 @@ export type Roles = { readonly active: TandemNode; readonly standby: TandemNode 
 type BalancerName = keyof Pair;
 const balancers: readonly BalancerName[] = ['lb1', 'lb2'];
 
-const program = (name: string): string => new URL(name, import.meta.url).pathname;
-
 /** The lab's servers, each saying its own name. */
-export async function startServers(lab: Lab, names: readonly string[] = ['s1', 's2', 's3']): Promise<LabProcess[]> {
-  const servers = names.map((name) =>
-    lab.host(name).spawn([process.execPath, program('server.ts'), '--name', name, '--port', String(serverPort)]),
-  );
-  await Promise.all(servers.map((server) => server.waitForLine(/"listening"/, 10_000)));
-  return servers;
+export function startServers(lab: Lab, names: readonly string[] = ['s1', 's2', 's3']): Promise<ServerHandle[]> {
+  return Promise.all(names.map((name) => startServer(lab.host(name), { port: serverPort })));
 }
 
 /** Real nginx servers, each with the same files from a directory; on `port` of s1 to s3. */
@@ -131,26 +126,10 @@ export async function hearAdverts(node: TandemNode, count: number): Promise<void
   });
 }
 
-/** A client that opens a connection each `intervalMs` from now on; `report` ends it. */
-export async function startProber(
-  lab: Lab,
-  options: { intervalMs?: number; port?: number; timeoutMs?: number } = {},
-): Promise<{ report: () => Promise<ProberReport> }> {
-  const { intervalMs = 2, port = servicePort, timeoutMs = 1_000 } = options;
-  const prober = lab
-    .host('client')
-    .spawn([
-      ...[process.execPath, program('prober.ts'), '--target', `${virtualAddress}:${port}`],
-      ...['--interval', String(intervalMs), '--timeout', String(timeoutMs)],
-    ]);
-  await prober.waitForLine(/"probing"/, 10_000);
-  return {
-    report: async () => {
-      prober.tell('stop');
-      const line = await prober.waitForLine(/"report"/, 20_000);
-      return (JSON.parse(line) as { report: ProberReport }).report;
-    },
-  };
+/** The client opens a connection to the virtual address every other millisecond from now on. */
+export function probeService(lab: Lab, options: { intervalMs?: number; port?: number } = {}): Promise<ProberHandle> {
+  const { intervalMs = 2, port = servicePort } = options;
+  return startProber(lab.host('client'), { address: virtualAddress, port, intervalMs, timeoutMs: 1_000 });
 }
 
 /** The name of the server that answers a new connection of the client's. */

@@ -13,7 +13,7 @@ import {
   powerOn,
   startFileServers,
   startPair,
-  startProber,
+  probeService,
   startServers,
   statusOf,
   waitForState,
@@ -101,12 +101,12 @@ async function fetchFile(lab: Lab, sha256: string): Promise<Figure> {
 }
 
 async function measurePowerCut(lab: Lab, pair: Pair): Promise<Figure> {
-  const prober = await startProber(lab);
+  const prober = await probeService(lab);
   await sleep(500);
   await powerOff(lab, pair.lb1);
   await waitForState(pair.lb2, 'active');
   await sleep(500);
-  const { longestGap, served } = await prober.report();
+  const { longestGap, served } = await prober.stop();
   const ms = longestGap?.ms ?? 0;
   return {
     what: 'power cut: without service',
@@ -117,11 +117,11 @@ async function measurePowerCut(lab: Lab, pair: Pair): Promise<Figure> {
 }
 
 async function measureFailover(lab: Lab, pair: Pair): Promise<Figure[]> {
-  const prober = await startProber(lab);
+  const prober = await probeService(lab);
   await sleep(500);
   const { code, json } = await tandemJson(pair.lb1, 'failover', '--to', 'lb1');
   await sleep(500);
-  const { longestGap, refused, reset, served } = await prober.report();
+  const { longestGap, refused, reset, served } = await prober.stop();
   const ms = longestGap?.ms ?? 0;
   const own = (json as FailoverReport).gapMs;
   return [
