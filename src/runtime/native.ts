@@ -42,7 +42,7 @@ export type Native = {
   pollerClose(poller: PollerHandle): number;
   /** SCHED_FIFO for the calling process's main thread, 1..99; not inherited. Needs CAP_SYS_NICE. */
   scheduleFifo(priority: number): number;
-  /** Locks the process's memory, present and future. Needs CAP_IPC_LOCK. */
+  /** Keeps code, libraries, stack and malloc's heap in memory, but not V8's: see process.c. Needs CAP_IPC_LOCK. */
   lockMemory(): number;
 };
 

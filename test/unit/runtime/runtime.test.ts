@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import {
   Lifecycle,
@@ -140,6 +141,16 @@ describe('the native addon', () => {
     expect(native.close(99_999)).toBe(-9);
     expect(native.tcpListen('no address', 80, 1)).toBe(-22);
     expect(native.receive(0, name, 10, 11)).toBe(-22);
+  });
+
+  it('locks memory without keeping V8 from giving back its own', () => {
+    const addon = new URL('../../../native/build/tandem.node', import.meta.url).pathname;
+    const program = `
+      const locked = require(process.argv[1]).lockMemory();
+      for (let round = 0; round < 3; round++) { Array.from({ length: 1e6 }, (_, i) => ({ i })); gc(); }
+      console.log(locked <= 0);`;
+    const { status, stdout, signal } = spawnSync(process.execPath, ['--expose-gc', '-e', program, addon]);
+    expect({ status, signal, stdout: stdout.toString() }).toEqual({ status: 0, signal: null, stdout: 'true\n' });
   });
 
   it('tells of each ready descriptor by its id', async () => {
