@@ -22,10 +22,20 @@ export type Call = {
 export async function callNode<Answer>(options: ClientOptions, call: Call): Promise<Answer> {
   const socketPath = await findSocket(options);
   const { statusCode, text } = await exchange(socketPath, call);
-  const answer = JSON.parse(text) as unknown;
+  const answer = parse(socketPath, text);
   if (statusCode < 300) return answer as Answer;
   const { error = `HTTP ${statusCode}`, mend = 'see `tandem status`' } = answer as { error?: string; mend?: string };
   throw new OperatorError('REFUSED', error, mend);
+}
+
+function parse(socketPath: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new OperatorError('NO_NODE', `what answers on ${socketPath} is no node`, 'name another: --socket DIR', {
+      cause,
+    });
+  }
 }
 
 async function findSocket({ socketDirectory, node }: ClientOptions): Promise<string> {
@@ -54,7 +64,7 @@ function exchange(socketPath: string, call: Call): Promise<{ statusCode: number;
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => (text += chunk));
       response.once('end', () => resolve({ statusCode: response.statusCode ?? 500, text }));
-      response.once('error', reject);
+      response.once('error', (cause) => reject(explain(socketPath, cause)));
     });
     outgoing.setTimeout(call.timeoutMs ?? 5_000, () => outgoing.destroy(new Error('ETIMEDOUT')));
     outgoing.once('error', (cause) => reject(explain(socketPath, cause)));

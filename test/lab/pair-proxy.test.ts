@@ -20,6 +20,9 @@ const weightedPort = 80;
 const leastPort = 81;
 const stickyPort = 82;
 
+/** Addresses of the client, each a source of its own for stickiness. */
+const sources = [31, 32, 33, 34, 35, 36].map((last) => `10.9.0.${last}`);
+
 const serverNames = ['s1', 's2', 's3'] as const;
 type ServerName = (typeof serverNames)[number];
 
@@ -36,6 +39,9 @@ describe('the proxy of a pair', () => {
     );
     if (s1 === undefined || s2 === undefined || s3 === undefined) throw new Error('three servers have been started');
     servers = { s1, s2, s3 };
+    for (const source of sources) {
+      await lab.host('client').exec(['ip', 'address', 'add', `${source}/24`, 'dev', 'lan0']);
+    }
     config = proxyConfig();
     pair = await startPair(lab, config);
   });
@@ -194,25 +200,26 @@ describe('the proxy of a pair', () => {
     expect(await askedServers(lab)).toEqual(['s1', 's2', 's3']);
   });
 
-  it('sends a client to its server again on both nodes, also when that is drained, but not in maintenance', async () => {
-    const first = await stickyServer(lab);
+  it('sends clients to their servers again on both nodes, also to drained ones, but not in maintenance', async () => {
+    const first = await stickyServers(lab);
+    expect(new Set(Object.values(first)).size).toBe(3);
     await swap(lab, pair);
-    expect(await stickyServer(lab)).toBe(first);
+    expect(await stickyServers(lab)).toEqual(first);
 
-    await operate(pair.lb2, 'server', 'drain', 'sticky', first);
-    expect(await stickyServer(lab)).toBe(first);
+    await operate(pair.lb2, 'server', 'drain', 'sticky', 's1');
+    expect(await stickyServers(lab)).toEqual(first);
     await swap(lab, pair);
-    expect(await stickyServer(lab)).toBe(first);
+    expect(await stickyServers(lab)).toEqual(first);
 
-    await operate(pair.lb1, 'server', 'maint', 'sticky', first);
-    const second = await waitUntil(async () => {
-      const server = await stickyServer(lab);
-      return server !== first && server;
-    }, soon('another server'));
+    await operate(pair.lb1, 'server', 'maint', 'sticky', 's1');
+    await waitUntil(async () => !Object.values(await stickyServers(lab)).includes('s1'), soon('s1 has no client'));
+    const second = await stickyServers(lab);
+    // Only those who have to go elsewhere do.
+    for (const [source, server] of Object.entries(first)) if (server !== 's1') expect(second[source]).toBe(server);
     await swap(lab, pair);
-    expect(await stickyServer(lab)).toBe(second);
-    await operate(pair.lb1, 'server', 'ready', 'sticky', first);
-    expect(await stickyServer(lab)).toBe(second);
+    expect(await stickyServers(lab)).toEqual(second);
+    await operate(pair.lb1, 'server', 'ready', 'sticky', 's1');
+    expect(await stickyServers(lab)).toEqual(second);
   });
 });
 
@@ -306,11 +313,18 @@ async function askedServers(lab: Lab): Promise<readonly string[]> {
   return [...new Set(answers)].sort();
 }
 
-/** The one server that answers several connections of the client's. */
-async function stickyServer(lab: Lab): Promise<string> {
-  const answers = new Set(await Promise.all(Array.from({ length: 6 }, () => whoServes(lab, stickyPort))));
-  const [server, ...others] = answers;
-  if (server === undefined || others.length > 0) throw new Error(`not one server: ${[...answers].join()}`);
+/** The server of each source address of the client's; fails if one has several. */
+async function stickyServers(lab: Lab): Promise<Readonly<Record<string, string>>> {
+  const answers = await Promise.all(sources.map((source) => stickyServer(lab, source)));
+  return Object.fromEntries(sources.map((source, index) => [source, answers[index] ?? '']));
+}
+
+async function stickyServer(lab: Lab, source: string): Promise<string> {
+  const url = `http://${virtualAddress}:${stickyPort}/who`;
+  const argv = ['curl', '-sS', '-m', '3', '--http1.0', '--interface', source, url, url, url];
+  const { stdout, stderr, code } = await lab.host('client').exec(argv);
+  const [server = '', ...others] = new Set(stdout.trim().split('\n'));
+  if (code !== 0 || others.length > 0) throw new Error(`${source} is served by ${stdout} ${stderr}`);
   return server;
 }
 

@@ -1,0 +1,78 @@
+import { describe, expect, it } from 'vitest';
+import type { PeerStatus, ServiceStatus, StatusDocument } from '../../../src/node/status-document.ts';
+import { warningsOf } from '../../../src/node/warnings.ts';
+
+describe('warningsOf', () => {
+  it('says nothing of a healthy pair', () => {
+    expect(warningsOf(healthy)).toEqual([]);
+  });
+
+  it('says nothing of a peer where there is none', () => {
+    expect(warningsOf({ ...healthy, peer: undefined })).toEqual([]);
+  });
+
+  it.each<[string, Partial<PeerStatus>, string]>([
+    [
+      'not connected',
+      { connected: false },
+      "lb2 is not connected: it would take over without knowing this node's state",
+    ],
+    ['of another configuration', { configDiffers: true }, 'lb2 has another configuration'],
+    ['behind', { inSync: false }, 'lb2 is not in sync yet'],
+    ['active as well', { virtualRouters: { web: 'active' } }, 'both nodes are active for web'],
+  ])('tells of a peer that is %s', (_what, change, warning) => {
+    expect(warningsOf({ ...healthy, peer: { ...peer, ...change } })).toEqual([warning]);
+  });
+
+  it('tells of a virtual router that takes no part, and why', () => {
+    const virtualRouters = [{ ...router, state: 'initialize' as const, lastCause: 'link-down' }];
+    expect(warningsOf({ ...healthy, virtualRouters })).toEqual(['virtual router web takes no part: link-down']);
+    const [unknown] = warningsOf({
+      ...healthy,
+      virtualRouters: [{ ...router, state: 'initialize', lastCause: undefined }],
+    });
+    expect(unknown).toBe('virtual router web takes no part: the vrrp process is down');
+  });
+
+  it.each<[string, Partial<ServiceStatus['servers'][number]>, boolean]>([
+    ['down', { health: 'down' }, true],
+    ['drained', { state: 'drain' }, true],
+    ['in maintenance', { state: 'maint' }, true],
+    ['not checked', { health: 'unchecked' }, false],
+  ])('tells of a service whose only server is %s', (_what, change, isWarned) => {
+    const services = [{ ...service, servers: [{ ...server, ...change }] }];
+    expect(warningsOf({ ...healthy, services })).toEqual(
+      isWarned ? ['service web has no server for new connections'] : [],
+    );
+  });
+
+  it('tells of a service that does not listen, and leaves its servers unsaid', () => {
+    const services = [{ ...service, listenError: 'EADDRINUSE', servers: [] }];
+    expect(warningsOf({ ...healthy, services })).toEqual(['service web does not listen: EADDRINUSE']);
+  });
+});
+
+const router: StatusDocument['virtualRouters'][number] = {
+  ...{ name: 'web', vrid: 51, interface: 'eth0', addresses: [], state: 'active', stateForMs: 0, priority: 200 },
+  ...{ epoch: 1, activeAddress: undefined, advertIntervalMs: 100, lastCause: 'take-over', counters: {} },
+};
+
+const peer: PeerStatus = {
+  ...{ name: 'lb2', connected: true, refused: undefined, inSync: true, inSyncForMs: 1, lagEntries: 0, lagMs: 0 },
+  ...{ configDiffers: false, virtualRouters: { web: 'backup' }, counters: {} },
+};
+
+const server: ServiceStatus['servers'][number] = {
+  ...{ name: 's1', address: '10.0.0.1:80', weight: 1, connections: 0, connectionsTotal: 0, connectFailures: 0 },
+  ...{ health: 'up', state: 'ready', lastCheck: undefined },
+};
+
+const service: ServiceStatus = {
+  ...{ name: 'web', listen: '10.0.0.9:80', balance: 'roundrobin', listenError: undefined, connections: 0 },
+  ...{ connectionsTotal: 0, bytesIn: 0, bytesOut: 0, refused: {}, stickEntries: undefined, servers: [server] },
+};
+
+const healthy: StatusDocument = {
+  ...{ node: 'lb1', version: '1', pid: 1, uptimeMs: 1, configHash: 'x', virtualRouters: [router], peer },
+  ...{ services: [service], processes: [], realtime: undefined, warnings: [] },
+};
