@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { formatProblem } from '../config/index.ts';
-import { checkKeyFile, loadConfig, readKey } from '../config/io/index.ts';
+import { checkKeyFiles, loadConfig, readKey } from '../config/io/index.ts';
 import type { Config } from '../config/index.ts';
 import { TandemNode, identify } from '../node/index.ts';
 import { OperatorError } from '../runtime/index.ts';
@@ -29,7 +29,7 @@ export async function run(path: string, nodeName: string | undefined): Promise<E
 
 async function loadOrExplain(path: string): Promise<Config | undefined> {
   const loaded = await loadConfig(path);
-  const problems = loaded.ok ? await checkKeyFile(loaded.value, path) : loaded.reason;
+  const problems = loaded.ok ? await checkKeyFiles(loaded.value, path) : loaded.reason;
   for (const problem of problems) process.stderr.write(`${formatProblem(problem)}\n`);
   return loaded.ok && problems.length === 0 ? loaded.value : undefined;
 }

@@ -1,8 +1,8 @@
 /** The configuration as the program uses it: nothing optional but what may be absent, nothing left to resolve. */
 
-import { assert, ipFamily } from '../base/index.ts';
-import type { IpFamily, IpPrefix } from '../base/index.ts';
 import type { Endpoint } from './endpoint.ts';
+import { unlessZero, virtualRouterOf } from './router-config.ts';
+import type { SyncGroupConfig, VirtualRouterConfig } from './router-config.ts';
 import { dependentDefaults } from './schema.ts';
 import type { ConfigFile } from './schema.ts';
 
@@ -12,6 +12,7 @@ export type Config = {
   /** Always there when there are two nodes. */
   readonly sync: SyncConfig | undefined;
   readonly virtualRouters: readonly VirtualRouterConfig[];
+  readonly syncGroups: readonly SyncGroupConfig[];
   readonly services: readonly ServiceConfig[];
   readonly proxy: { readonly workers: number | 'auto' };
   readonly admin: {
@@ -32,23 +33,6 @@ export type SyncConfig = {
   readonly port: number;
   readonly keyFile: string;
   readonly heartbeatMs: number;
-};
-
-export type VirtualRouterConfig = {
-  readonly name: string;
-  readonly vrid: number;
-  /** By node name. */
-  readonly interface: Readonly<Record<string, string>>;
-  readonly family: IpFamily;
-  readonly addresses: readonly IpPrefix[];
-  /** A multiple of 10. */
-  readonly advertIntervalMs: number;
-  /** By node name, 1..255. */
-  readonly priority: Readonly<Record<string, number>>;
-  readonly preempt: boolean;
-  readonly mode: 'multicast' | 'unicast';
-  /** Undefined: the addresses are not announced again. */
-  readonly announceRefreshMs: number | undefined;
 };
 
 export type ServiceConfig = {
@@ -98,34 +82,11 @@ export function configOf(file: ConfigFile): Config {
         file.nodes.map((node) => node.name),
       ),
     ),
+    syncGroups: file.syncGroups,
     services: file.services.map(serviceOf),
     proxy: file.proxy,
     admin: { socket: file.admin.socket, listen: file.admin.listen },
     log: file.log,
-  };
-}
-
-function virtualRouterOf(
-  router: ConfigFile['virtualRouters'][number],
-  nodeNames: readonly string[],
-): VirtualRouterConfig {
-  const family = ipFamily(router.addresses[0]?.address ?? '');
-  assert(family !== undefined, 'a virtual router has an address');
-  const defaultPriorities = byNode(nodeNames, (_, index) => dependentDefaults.priorities[index]);
-  const { priority = defaultPriorities } = router;
-  return {
-    name: router.name,
-    vrid: router.vrid,
-    interface: byNode(nodeNames, (node) =>
-      typeof router.interface === 'string' ? router.interface : router.interface[node],
-    ),
-    family,
-    addresses: router.addresses,
-    advertIntervalMs: router.advertInterval,
-    priority: byNode(nodeNames, (node) => (typeof priority === 'number' ? priority : priority[node])),
-    preempt: router.preempt,
-    mode: router.mode,
-    announceRefreshMs: unlessZero(router.announceRefresh),
   };
 }
 
@@ -152,20 +113,4 @@ function checkOf(check: Exclude<ConfigFile['services'][number]['check'], false>)
     fall: check.fall,
     port: check.port,
   };
-}
-
-function byNode<Value>(
-  nodeNames: readonly string[],
-  pick: (node: string, index: number) => Value | undefined,
-): Readonly<Record<string, Value>> {
-  const entries = nodeNames.map((node, index) => {
-    const value = pick(node, index);
-    assert(value !== undefined, `there is a value for node ${node}`);
-    return [node, value] as const;
-  });
-  return Object.fromEntries(entries);
-}
-
-function unlessZero(durationMs: number): number | undefined {
-  return durationMs === 0 ? undefined : durationMs;
 }

@@ -13,6 +13,7 @@ export function checkNames(file: FileDraft): readonly Finding[] {
   return [
     ...duplicateNames(file.nodes, ['nodes']),
     ...duplicateNames(file.virtualRouters, ['virtualRouters']),
+    ...duplicateNames(file.syncGroups, ['syncGroups']),
     ...duplicateNames(file.services, ['services']),
     ...servers.flat(),
   ];
@@ -26,6 +27,9 @@ export function checkNodeMaps(file: FileDraft): readonly Finding[] {
   return (file.virtualRouters ?? []).flatMap((router, index) => [
     ...checkNodeMap(router?.interface, known, ['virtualRouters', index, 'interface']),
     ...checkNodeMap(router?.priority, known, ['virtualRouters', index, 'priority']),
+    ...(router?.track ?? []).flatMap((tracker, item) =>
+      checkNodeMap(tracker?.interface, known, ['virtualRouters', index, 'track', item, 'interface']),
+    ),
   ]);
 }
 

@@ -5,6 +5,7 @@
 
 import { checkNames, checkNodeMaps } from './cross-check-names.ts';
 import { checkAddresses, checkFamilies, checkListeners, checkVrids } from './cross-check-network.ts';
+import { checkSyncGroups, checkTrackers, checkVersions } from './cross-check-routers.ts';
 import { formatDuration } from './duration.ts';
 import type { FileDraft } from './draft.ts';
 import type { Finding } from './problem.ts';
@@ -21,6 +22,9 @@ export function crossCheck(file: FileDraft): readonly Finding[] {
     checkFamilies,
     checkVrids,
     checkListeners,
+    checkVersions,
+    checkTrackers,
+    checkSyncGroups,
     checkTimeouts,
     checkSocketPath,
   ];

@@ -26,6 +26,8 @@ const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const interfacePattern = /^(?!\.{1,2}$)[^\s/:]{1,15}$/;
 const ipPattern = /^[0-9A-Fa-f:.]{2,45}$/;
 const prefixPattern = /^[0-9A-Fa-f:.]{2,45}(?:\/[0-9]{1,3})?$/;
+/** Some word, and nothing that means something to a shell. */
+const commandPattern = /^(?=.*\S)[^\0\n'"`$|&;<>\\]{1,4096}$/;
 const pathPattern = /^\/[^\0]*$/;
 
 export function name(about: string, example: string) {
@@ -52,6 +54,44 @@ export function interfaceName(about: string) {
 
 export function absolutePath(about: string, example: string) {
   return text({ about, expected: 'an absolute path', example, pattern: pathPattern, read: (value) => value });
+}
+
+/**
+ * A program and its arguments, as a list of words. A text is split at white space and nothing else: what only a shell
+ * would understand is refused, so that nobody relies on it.
+ */
+export function command(about: string, example: string) {
+  const expected = 'a command without quotes or other signs of a shell, or a list of its words';
+  const line = text<readonly string[]>({
+    about,
+    expected,
+    example,
+    pattern: commandPattern,
+    read: (value) => value.trim().split(/\s+/),
+  });
+  const words = z
+    .array(
+      z
+        .string()
+        .min(1)
+        .max(4096)
+        .regex(/^[^\0]*$/),
+    )
+    .min(1)
+    .max(64);
+  return z.union([line, words]).describe(about).register(hints, { expected, example, advise: adviseOnShell });
+}
+
+/** Printable ASCII, which other implementations can be given as well. */
+export function shortPassword(about: string, example: string) {
+  return text({
+    about,
+    expected: 'a text of 1 to 8 printable characters',
+    example,
+    pattern: /^[\x21-\x7e]{1,8}$/,
+    read: (value) => value,
+    advise: quotesFor,
+  });
 }
 
 /** An address that one host can have, in canonical text. */
@@ -199,6 +239,10 @@ function text<Value>(spec: {
     })
     .describe(about)
     .register(hints, hint);
+}
+
+function adviseOnShell(value: unknown): string | undefined {
+  return isText(value) && value.trim() !== '' ? "no shell reads it; write [sh, -c, '...'] if one shall" : undefined;
 }
 
 function isText(value: unknown): value is string {

@@ -1,12 +1,4 @@
-export type {
-  CheckConfig,
-  Config,
-  NodeConfig,
-  ServerConfig,
-  ServiceConfig,
-  SyncConfig,
-  VirtualRouterConfig,
-} from './config.ts';
+export type { CheckConfig, Config, NodeConfig, ServerConfig, ServiceConfig, SyncConfig } from './config.ts';
 export type { Position } from './document.ts';
 export { parseDuration } from './duration.ts';
 export type { Endpoint } from './endpoint.ts';
@@ -14,5 +6,14 @@ export { parseEndpoint } from './endpoint.ts';
 export { configHash } from './hash.ts';
 export { jsonSchema, jsonSchemaText } from './json-schema.ts';
 export { locate, parseConfig } from './parse.ts';
-export type { Problem } from './problem.ts';
-export { formatProblem } from './problem.ts';
+export type { Path, Problem } from './problem.ts';
+export { formatPath, formatProblem } from './problem.ts';
+export type {
+  HmacConfig,
+  HooksConfig,
+  SyncGroupConfig,
+  TrackerConfig,
+  TrackerSubject,
+  VirtualRouterConfig,
+} from './router-config.ts';
+export { configWarnings } from './warnings.ts';

@@ -6,17 +6,14 @@ import {
   choice,
   duration,
   endpoint,
-  flag,
   hints,
   hostAddress,
-  hostPrefix,
   integer,
-  interfaceName,
   list,
   name,
-  perNode,
   section,
 } from './fields.ts';
+import { syncGroup, virtualRouter } from './router-schema.ts';
 
 const second = 1_000;
 const minute = 60 * second;
@@ -29,6 +26,8 @@ export const dependentDefaults = {
   priorities: [200, 100],
   /** Never more than the check's own `inter`. */
   checkTimeoutMs: second,
+  /** Of a tracked script; its time-out is its `inter`. */
+  tracker: { interMs: second, rise: 1, fall: 1 },
 } as const;
 
 const node = section(
@@ -56,50 +55,6 @@ const sync = section(
     ).prefault('250ms'),
   },
   '{keyFile: /etc/tandem/sync.key}',
-);
-
-const virtualRouter = section(
-  'Addresses that move together between the nodes (RFC 9568).',
-  {
-    name: name('Name of the virtual router; unique.', 'web'),
-    vrid: integer('Virtual router identifier; unique per interface and address family.', 1, 255, 51),
-    interface: perNode(
-      'Interface that carries the addresses, or one for each node: `{lb1: eth0, lb2: ens3}`.',
-      interfaceName('Interface on this node.'),
-      "an interface's name of up to 15 characters",
-      'eth0',
-    ),
-    addresses: list(
-      'The virtual addresses, of one family; without a length an address stands alone (/32, /128).',
-      hostPrefix('A virtual address.', '10.9.0.100/24'),
-      1,
-      255,
-      '[10.9.0.100/24]',
-    ),
-    advertInterval: duration(
-      'How often the active node sends an advert. The standby takes over after about three of them.',
-      { minMs: 10, maxMs: 40_950, multipleMs: 10 },
-      '100ms',
-    ).prefault('100ms'),
-    priority: perNode(
-      'Who is preferred as active: the higher. One number for both, or one for each node. ' +
-        'Default: 200 for the node listed first, 100 for the second.',
-      integer('Priority of this node.', 1, 255, 200),
-      'a number from 1 to 255',
-      '{lb1: 200, lb2: 100}',
-    ).optional(),
-    preempt: flag('Whether a node of higher priority takes over from a healthy active one.', false).prefault(false),
-    mode: choice('How adverts travel: to the VRRP group, or to the other node alone.', [
-      'multicast',
-      'unicast',
-    ]).prefault('multicast'),
-    announceRefresh: duration(
-      'How often the active node announces the addresses again (gratuitous ARP, neighbour advertisement); 0s is off.',
-      { minMs: second, maxMs: day, zero: 'off' },
-      '60s',
-    ).prefault('60s'),
-  },
-  '{name: web, vrid: 51, interface: eth0, addresses: [10.9.0.100/24]}',
 );
 
 const check = section(
@@ -186,6 +141,13 @@ export const fileSchema = section(
       1024,
       '[{name: web, vrid: 51, interface: eth0, addresses: [10.9.0.100/24]}]',
     ),
+    syncGroups: list(
+      'Virtual routers that are always on the same node.',
+      syncGroup,
+      0,
+      512,
+      '[{name: all, virtualRouters: [inside, outside]}]',
+    ).prefault([]),
     services: list('The services.', service, 0, 1024, '[]').prefault([]),
     proxy: section('The proxy.', { workers: workers.prefault('auto') }, '{workers: auto}').prefault({}),
     admin: section(

@@ -1,2 +1,2 @@
-export { checkKeyFile, readKey } from './key-file.ts';
+export { checkKeyFiles, keyFilesOf, readKey } from './key-file.ts';
 export { loadConfig } from './load.ts';

@@ -1,4 +1,4 @@
-/** The file with the key that the two nodes share: what is wrong with it, and its bytes. */
+/** The files with the keys that the two nodes share: what is wrong with them, and their bytes. */
 
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -6,8 +6,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { fail, ok } from '../../base/index.ts';
 import type { Result } from '../../base/index.ts';
 import { OperatorError } from '../../runtime/index.ts';
-import { locate } from '../index.ts';
-import type { Config, Problem } from '../index.ts';
+import { formatPath, locate } from '../index.ts';
+import type { Config, Path, Problem } from '../index.ts';
 import { explainFileError } from './file-error.ts';
 import type { Flaw } from './file-error.ts';
 import { readAtMost } from './read.ts';
@@ -26,15 +26,34 @@ export async function readKey(path: string): Promise<Uint8Array> {
   throw new OperatorError('KEY_FILE', `key file ${path}: ${key.reason.what}`, key.reason.mend);
 }
 
-/** The same as a problem of the configuration file, at its `sync.keyFile`. None without `sync`. */
-export async function checkKeyFile(config: Config, configPath: string): Promise<readonly Problem[]> {
-  if (config.sync === undefined) return [];
-  const key = await examine(config.sync.keyFile);
-  if (key.ok) return [];
-  const text = await readAtMost(configPath, Number.MAX_SAFE_INTEGER).catch(() => new Uint8Array());
-  const place = locate(new TextDecoder().decode(text), ['sync', 'keyFile']);
-  const what = `key file ${config.sync.keyFile}: ${key.reason.what}`;
-  return [{ file: configPath, ...place, path: 'sync.keyFile', what, mend: key.reason.mend }];
+/** The same as problems of the configuration file, at each `keyFile` in it. */
+export async function checkKeyFiles(config: Config, configPath: string): Promise<readonly Problem[]> {
+  const places = keyFilesOf(config);
+  const keys = await Promise.all(places.map(({ keyFile }) => examine(keyFile)));
+  if (keys.every((key) => key.ok)) return [];
+  const bytes = await readAtMost(configPath, Number.MAX_SAFE_INTEGER).catch(() => new Uint8Array());
+  const text = new TextDecoder().decode(bytes);
+  return keys.flatMap((key, index) => {
+    const place = places[index];
+    if (key.ok || place === undefined) return [];
+    const { path, keyFile } = place;
+    const what = `key file ${keyFile}: ${key.reason.what}`;
+    return [{ file: configPath, ...locate(text, path), path: formatPath(path), what, mend: key.reason.mend }];
+  });
+}
+
+/** Every key file that the configuration names, and where. */
+export function keyFilesOf(config: Config): readonly { readonly path: Path; readonly keyFile: string }[] {
+  const ofRouters = config.virtualRouters.flatMap(({ hmac }, router) =>
+    (hmac?.keys ?? []).map(({ keyFile }, key) => ({
+      path: ['virtualRouters', router, 'hmac', 'keys', key, 'keyFile'],
+      keyFile,
+    })),
+  );
+  return [
+    ...(config.sync === undefined ? [] : [{ path: ['sync', 'keyFile'], keyFile: config.sync.keyFile }]),
+    ...ofRouters,
+  ];
 }
 
 async function examine(path: string): Promise<Result<Uint8Array, Flaw>> {

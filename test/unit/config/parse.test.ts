@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { parseConfig } from '../../../src/config/index.ts';
+import { configWarnings, parseConfig } from '../../../src/config/index.ts';
 import { pair, pairWith, parsed } from './fixtures.ts';
 
 describe('a correct file', () => {
@@ -14,6 +14,7 @@ describe('a correct file', () => {
       virtualRouters: [
         {
           name: 'web',
+          version: 3,
           vrid: 51,
           interface: { lb1: 'eth0', lb2: 'eth0' },
           family: 4,
@@ -21,10 +22,18 @@ describe('a correct file', () => {
           advertIntervalMs: 100,
           priority: { lb1: 200, lb2: 100 },
           preempt: false,
+          preemptDelayMs: 0,
           mode: 'multicast',
+          mac: 'interface',
+          checksum: 'auto',
+          simplePassword: undefined,
+          hmac: undefined,
           announceRefreshMs: 60_000,
+          track: [],
+          hooks: { onActive: undefined, onBackup: undefined, onFault: undefined, timeoutMs: 10_000 },
         },
       ],
+      syncGroups: [],
       services: [
         {
           name: 'web',
@@ -56,10 +65,22 @@ virtualRouters:
     interface: {a: eth1, b: ens3}
     addresses: ['2001:db8::100', '2001:db8::101/64']
     advertInterval: 40.95s
-    priority: {a: 10, b: 255}
+    priority: {a: 10, b: 254}
     preempt: true
+    preemptDelay: 2m
     mode: unicast
+    mac: virtual
+    checksum: messageOnly
+    hmac: {keys: [{id: 1, keyFile: /k1}, {id: 255, keyFile: /k2}], activeKey: 255}
     announceRefresh: 0s
+    track:
+      - {interface: eth7}
+      - {interface: {a: eth8, b: eth9}, weight: -253}
+      - {script: '/bin/check  -v x', inter: 500ms, timeout: 400ms, rise: 2, fall: 3, weight: 253}
+      - {script: [/bin/sh, -c, 'a | b'], inter: 5s}
+      - {file: /run/f, weight: 2}
+      - {service: s}
+    hooks: {onActive: /bin/a b, onBackup: [/bin/b, 'x y'], onFault: /bin/c, timeout: 1s}
 services:
   - name: s
     listen: '[2001:db8:0::101]:65535'
@@ -81,6 +102,7 @@ log: {level: debug}
     expect(config.sync).toEqual({ port: 1, keyFile: '/k', heartbeatMs: 1_000 });
     expect(config.virtualRouters[0]).toEqual({
       name: 'six',
+      version: 3,
       vrid: 7,
       interface: { a: 'eth1', b: 'ens3' },
       family: 6,
@@ -89,10 +111,30 @@ log: {level: debug}
         { address: '2001:db8::101', prefixLength: 64 },
       ],
       advertIntervalMs: 40_950,
-      priority: { a: 10, b: 255 },
+      priority: { a: 10, b: 254 },
       preempt: true,
+      preemptDelayMs: 120_000,
       mode: 'unicast',
+      mac: 'virtual',
+      checksum: 'messageOnly',
+      simplePassword: undefined,
+      hmac: {
+        keys: [
+          { id: 1, keyFile: '/k1' },
+          { id: 255, keyFile: '/k2' },
+        ],
+        activeKey: 255,
+      },
       announceRefreshMs: undefined,
+      track: [
+        { weight: 'fatal', subject: { kind: 'interface', interface: { a: 'eth7', b: 'eth7' } } },
+        { weight: -253, subject: { kind: 'interface', interface: { a: 'eth8', b: 'eth9' } } },
+        { weight: 253, subject: script(['/bin/check', '-v', 'x'], 500, 400, 2, 3) },
+        { weight: 'fatal', subject: script(['/bin/sh', '-c', 'a | b'], 5_000, 5_000, 1, 1) },
+        { weight: 2, subject: { kind: 'file', path: '/run/f' } },
+        { weight: 'fatal', subject: { kind: 'service', service: 's' } },
+      ],
+      hooks: { onActive: ['/bin/a', 'b'], onBackup: ['/bin/b', 'x y'], onFault: ['/bin/c'], timeoutMs: 1_000 },
     });
     expect(config.services[0]).toEqual({
       name: 's',
@@ -146,8 +188,39 @@ virtualRouters: [{name: r, vrid: 1, interface: lo, addresses: [10.0.0.9], priori
   });
 });
 
+describe('virtual routers together', () => {
+  const inside = '  - {name: inside, vrid: 52, interface: eth1, addresses: [10.8.0.1]}\n';
+
+  test('may be a sync group', () => {
+    const groups = 'syncGroups: [{name: all, virtualRouters: [web, inside]}]\n';
+    const config = parsed(pairWith(['services:', `${inside}${groups}services:`]));
+    expect(config.syncGroups).toEqual([{ name: 'all', virtualRouters: ['web', 'inside'] }]);
+  });
+
+  test('may be a sync group when one writes out the default of the other', () => {
+    const written = inside.replace('}', ', priority: {lb1: 200, lb2: 100}}');
+    const groups = 'syncGroups: [{name: all, virtualRouters: [web, inside]}]\n';
+    expect(parsed(pairWith(['services:', `${written}${groups}services:`])).syncGroups).toHaveLength(1);
+  });
+});
+
+test('version 2 may have a password, which is warned about', () => {
+  const config = parsed(
+    pairWith(['vrid: 51', 'vrid: 51\n    version: 2\n    advertInterval: 2s\n    simplePassword: secret']),
+  );
+  expect(config.virtualRouters[0]).toMatchObject({ version: 2, advertIntervalMs: 2_000, simplePassword: 'secret' });
+  expect(configWarnings(config)).toEqual([
+    'virtual router web: simplePassword protects nothing, everybody on the LAN can read it',
+  ]);
+  expect(configWarnings(parsed(pair))).toEqual([]);
+});
+
 test('the example is correct', () => {
   const path = 'deploy/examples/pair.yaml';
   const result = parseConfig(readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8'), path);
   expect(result).toMatchObject({ ok: true, value: { nodes: [{ name: 'lb1' }, { name: 'lb2' }] } });
 });
+
+function script(command: readonly string[], interMs: number, timeoutMs: number, rise: number, fall: number): object {
+  return { kind: 'script', command, interMs, timeoutMs, rise, fall };
+}

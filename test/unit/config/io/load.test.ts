@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formatProblem } from '../../../../src/config/index.ts';
-import { checkKeyFile, loadConfig, readKey } from '../../../../src/config/io/index.ts';
+import { checkKeyFiles, loadConfig, readKey } from '../../../../src/config/io/index.ts';
 import { OperatorError } from '../../../../src/runtime/index.ts';
 import { pair, pairWith, parsed } from '../fixtures.ts';
 
@@ -76,7 +76,7 @@ describe('the key file', () => {
   async function refusal(keyPath: string): Promise<string> {
     const text = pairWith(['/etc/tandem/sync.key', keyPath]);
     const configPath = await file('pair.yaml', text);
-    const problems = await checkKeyFile(parsed(text), configPath);
+    const problems = await checkKeyFiles(parsed(text), configPath);
     const error: unknown = await readKey(keyPath).catch((caught: unknown) => caught);
     if (!(error instanceof OperatorError)) throw new Error('readKey did not refuse');
     expect(error.code).toBe('KEY_FILE');
@@ -103,8 +103,18 @@ describe('the key file', () => {
   test('has no problem when it is right, and none without sync', async () => {
     const path = await file('right.key', content);
     const config = parsed(pairWith(['/etc/tandem/sync.key', path]));
-    expect(await checkKeyFile(config, 'f')).toEqual([]);
-    expect(await checkKeyFile({ ...config, sync: undefined }, 'f')).toEqual([]);
+    expect(await checkKeyFiles(config, 'f')).toEqual([]);
+    expect(await checkKeyFiles({ ...config, sync: undefined }, 'f')).toEqual([]);
+  });
+
+  test('of an HMAC key is looked at as well', async () => {
+    const good = await file('sync-right.key', content);
+    const bad = await file('hmac-short.key', 'x');
+    const hmac = `    hmac: {keys: [{id: 1, keyFile: ${good}}, {id: 2, keyFile: ${bad}}], activeKey: 1}`;
+    const text = pairWith(['/etc/tandem/sync.key', good], ['vrid: 51', `vrid: 51\n${hmac}`]);
+    const [problem, ...others] = await checkKeyFiles(parsed(text), await file('hmac.yaml', text));
+    expect(problem).toMatchObject({ line: 13, path: 'virtualRouters[0].hmac.keys[1].keyFile' });
+    expect(others).toEqual([]);
   });
 
   test('that is absent is to be made', async () => {
