@@ -24,3 +24,22 @@ export type {
 } from './router-state.ts';
 export { ignoreReasons, initialState, nextDeadlineMs } from './router-state.ts';
 export { step } from './machine.ts';
+export type {
+  GroupMember,
+  GroupOrder,
+  RiseFall,
+  RouterHealth,
+  Tally,
+  Tracker,
+  TrackerWeight,
+  Verdict,
+} from './tracking/index.ts';
+export {
+  contribution,
+  count,
+  followTransition,
+  groupFaults,
+  routerHealth,
+  stragglers,
+  untold,
+} from './tracking/index.ts';
