@@ -9,3 +9,5 @@ export { Lifecycle } from './lifecycle.ts';
 export { OperatorError } from './operator-error.ts';
 export type { Native, PollerHandle } from './native.ts';
 export { epoll, errno, errnoName, loadNative } from './native.ts';
+export type { CommandOptions, CommandResult } from './command.ts';
+export { describeEnd, isSuccess, runCommand } from './command.ts';
