@@ -3,15 +3,25 @@ import { callNode } from './client.ts';
 import type { ExitCode, NodeOptions } from './program.ts';
 import { duration, print, printJson } from './render.ts';
 
-export async function failover(
-  options: NodeOptions & { to?: string; force?: boolean; timeout: number },
-): Promise<ExitCode> {
+export type FailoverOptions = NodeOptions & {
+  readonly to?: string;
+  readonly router?: readonly string[];
+  readonly force?: boolean;
+  readonly timeout: number;
+};
+
+export async function failover(options: FailoverOptions): Promise<ExitCode> {
   const report = await callNode<FailoverReport>(
     { socketDirectory: options.socket, node: options.node },
     {
       method: 'POST',
       path: '/failover',
-      body: { to: options.to, force: options.force === true, timeoutMs: options.timeout },
+      body: {
+        to: options.to,
+        routers: options.router,
+        force: options.force === true,
+        timeoutMs: options.timeout,
+      },
       timeoutMs: options.timeout + 5_000,
     },
   );

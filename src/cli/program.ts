@@ -1,6 +1,7 @@
 /** The command line: what there is, in the words of `--help`. Each command's code is loaded when it is asked for. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../runtime/index.ts';
+import type { FailoverOptions } from './failover.ts';
 
 /** 0 done, 1 refused or failed, 2 wrong usage. */
 export type ExitCode = 0 | 1 | 2;
@@ -83,9 +84,10 @@ function addStatusCommands(program: Command): void {
 function addOperatorCommands(program: Command, exit: (code: ExitCode) => void): void {
   nodeCommand(program, 'failover', 'make the other node active, and wait until it serves; works on either node')
     .option('--to <node>', 'the node that shall be active')
+    .option('--router <name...>', 'only these virtual routers, with their sync groups')
     .option('--force', 'even if the peer is absent, behind in sync, or has another configuration')
     .option('--timeout <duration>', 'how long to wait for the peer to serve', parseTimeout, 10_000)
-    .action(async (options: NodeOptions & { to?: string; force?: boolean; timeout: number }) => {
+    .action(async (options: FailoverOptions) => {
       exit(await (await import('./failover.ts')).failover(options));
     });
   const server = program.command('server').description('show servers and take them in and out of use, on both nodes');

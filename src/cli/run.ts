@@ -1,23 +1,16 @@
-import { hostname } from 'node:os';
 import { formatProblem } from '../config/index.ts';
 import { checkKeyFiles, loadConfig, readKey } from '../config/io/index.ts';
 import type { Config } from '../config/index.ts';
-import { TandemNode, identify } from '../node/index.ts';
-import { OperatorError } from '../runtime/index.ts';
+import { TandemNode, nodeOf } from '../node/index.ts';
 import type { ExitCode } from './program.ts';
 
 /** Runs a node until it is told to stop: SIGTERM and SIGINT hand over first, a second signal ends it at once. */
 export async function run(path: string, nodeName: string | undefined): Promise<ExitCode> {
   const config = await loadOrExplain(path);
   if (config === undefined) return 1;
-  const name = nodeName ?? hostname();
-  const identity = identify(config, name);
-  if (identity === undefined) {
-    const known = config.nodes.map((node) => node.name).join(', ');
-    throw new OperatorError('NO_SUCH_NODE', `${path} has no node ${name}`, `name one of ${known} with --node`);
-  }
+  const identity = nodeOf(config, path, nodeName);
   const key = config.sync === undefined ? undefined : await readKey(config.sync.keyFile);
-  const node = new TandemNode({ config, identity, key });
+  const node = new TandemNode({ config, identity, key, hmacKeys: await readHmacKeys(config) });
   const stopped = untilSignal();
   // Node would end at once; operators of other balancers send it to reload.
   process.on('SIGHUP', () => process.stderr.write('tandem: SIGHUP is ignored; restart to apply a configuration\n'));
@@ -25,6 +18,13 @@ export async function run(path: string, nodeName: string | undefined): Promise<E
   const exitCode = await Promise.race([stopped.then(() => 0 as const), node.failed.then(() => 1 as const)]);
   await node.stop();
   return exitCode;
+}
+
+async function readHmacKeys(config: Config): Promise<ReadonlyMap<string, Uint8Array>> {
+  const files = config.virtualRouters.flatMap(({ hmac }) => hmac?.keys ?? []).map(({ keyFile }) => keyFile);
+  const keys = new Map<string, Uint8Array>();
+  for (const file of files) keys.set(file, await readKey(file));
+  return keys;
 }
 
 async function loadOrExplain(path: string): Promise<Config | undefined> {

@@ -1,5 +1,5 @@
 import { systemClock } from '../runtime/index.ts';
-import type { PeerStatus, ServiceStatus, StatusDocument, VirtualRouterStatus } from '../node/index.ts';
+import type { PeerStatus, ServiceStatus, StatusDocument, TrackerStatus, VirtualRouterStatus } from '../node/index.ts';
 import { callNode } from './client.ts';
 import type { NodeOptions } from './program.ts';
 import { byteCount, duration, print, printJson, table } from './render.ts';
@@ -28,6 +28,7 @@ export function renderStatus(document: StatusDocument): string {
     ...document.warnings.map((warning) => `  ! ${warning}`),
     '',
     renderRouters(document.virtualRouters),
+    ...renderTrackers(document.virtualRouters),
     '',
     renderPeer(document.peer),
     ...document.services.flatMap((service) => ['', renderService(service)]),
@@ -41,12 +42,24 @@ function renderRouters(routers: readonly VirtualRouterStatus[]): string {
       `${router.name} (${router.interface}, VRID ${router.vrid})`,
       router.state,
       duration(router.stateForMs),
-      String(router.priority),
+      router.priority === router.basePriority ? String(router.priority) : `${router.priority} (${router.basePriority})`,
       router.addresses.join(' '),
       router.activeAddress ?? '-',
       router.lastCause ?? '-',
     ]),
   ]);
+}
+
+function renderTrackers(routers: readonly VirtualRouterStatus[]): readonly string[] {
+  const rows = routers.flatMap((router) =>
+    router.trackers.map((tracker) => [router.name, tracker.name, tracker.state, effectOf(tracker), tracker.detail]),
+  );
+  return rows.length === 0 ? [] : ['', table([['TRACKED BY', 'TRACKER', 'STATE', 'PRIORITY', 'DETAIL'], ...rows])];
+}
+
+function effectOf({ weight, contribution }: TrackerStatus): string {
+  if (weight === 'fatal') return 'fatal';
+  return contribution > 0 ? `+${contribution}` : String(contribution);
 }
 
 function renderPeer(peer: PeerStatus | undefined): string {

@@ -20,6 +20,8 @@ export type FailoverRequest = {
   readonly to: string | undefined;
   readonly force: boolean;
   readonly timeoutMs: number;
+  /** Only these virtual routers, of those that the other node holds; undefined: all of them. */
+  readonly routers?: readonly string[] | undefined;
 };
 
 /** What the API can ask the node to do. Refusals are thrown as OperatorError. */
@@ -139,6 +141,7 @@ export class AdminApi implements Service {
         to: request.body.to,
         force: request.body.force ?? false,
         timeoutMs: request.body.timeoutMs ?? 10_000,
+        routers: request.body.routers,
       }),
     );
     server.post<{ Body: ServerAction & { service: string; server: string } }>(
@@ -178,6 +181,7 @@ const failoverSchema = {
       to: { type: 'string', maxLength: 64 },
       force: { type: 'boolean' },
       timeoutMs: { type: 'number', minimum: 100, maximum: 600_000 },
+      routers: { type: 'array', minItems: 1, maxItems: 1_024, items: { type: 'string', maxLength: 64 } },
     },
   },
 };

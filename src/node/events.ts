@@ -13,7 +13,18 @@ export type NodeEvent = {
 };
 
 export type EventKind =
-  'node' | 'transition' | 'address' | 'link' | 'peer' | 'sync' | 'server' | 'override' | 'failover' | 'process';
+  | 'node'
+  | 'transition'
+  | 'address'
+  | 'link'
+  | 'peer'
+  | 'sync'
+  | 'server'
+  | 'override'
+  | 'failover'
+  | 'process'
+  | 'tracker'
+  | 'hook';
 
 const eventsMax = 1_000;
 

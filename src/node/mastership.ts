@@ -64,6 +64,14 @@ export class Mastership {
     this.#wake();
   }
 
+  /** What this node is worth has changed, 1..255. */
+  onOwnPriority(router: string, priority: number): void {
+    const role = this.#own.get(router);
+    if (role === undefined || role.priority === priority) return;
+    this.#own.set(router, { ...role, priority });
+    this.announce();
+  }
+
   /** Tells the peer where this node stands; on every change and when the sync link comes up. */
   announce(): void {
     this.#events.sendRoles(Object.fromEntries(this.#own));

@@ -6,28 +6,38 @@ import type { FailoverReport } from './status-document.ts';
 
 export type TakeOverRequest = { readonly routers: readonly string[]; readonly timeoutMs: number };
 
-const routersMax = 255;
+/** As many as a configuration has. */
+const routersMax = 1_024;
 const timeoutMaxMs = 600_000;
 
 /** Throws OperatorError `BAD_REQUEST`. */
 export function readTakeOver(parameters: Plain): TakeOverRequest {
   const { routers, timeoutMs } = fieldsOf(parameters);
-  if (!Array.isArray(routers) || routers.length > routersMax) throw badRequest('routers');
-  if (!routers.every((router): router is string => typeof router === 'string')) throw badRequest('routers');
-  return { routers, timeoutMs: readTimeout(timeoutMs) };
+  return { routers: readRouters(routers), timeoutMs: readTimeout(timeoutMs) };
 }
 
 /** Throws OperatorError `BAD_REQUEST`. */
 export function readFailover(parameters: Plain): FailoverRequest {
-  const { to, force, timeoutMs } = fieldsOf(parameters);
+  const { to, force, timeoutMs, routers } = fieldsOf(parameters);
   if (to !== undefined && typeof to !== 'string') throw badRequest('to');
   if (typeof force !== 'boolean') throw badRequest('force');
-  return { to, force, timeoutMs: readTimeout(timeoutMs) };
+  return {
+    to,
+    force,
+    timeoutMs: readTimeout(timeoutMs),
+    ...(routers === undefined ? {} : { routers: readRouters(routers) }),
+  };
 }
 
 /** Without the fields that are undefined: they have no form on the wire. */
 export function plainReport({ gapMs, ...report }: FailoverReport): Plain {
   return { ...report, ...(gapMs === undefined ? {} : { gapMs }) };
+}
+
+function readRouters(value: unknown): readonly string[] {
+  if (!Array.isArray(value) || value.length > routersMax) throw badRequest('routers');
+  if (!value.every((router): router is string => typeof router === 'string')) throw badRequest('routers');
+  return value;
 }
 
 function readTimeout(value: unknown): number {

@@ -32,6 +32,8 @@ export type ServiceManagerPorts = {
   readonly random: Random;
   readonly events: EventLog;
   readonly state: ReplicatedState;
+  /** Whether a service has a server for new connections has changed. */
+  readonly onUsable: (service: string, isUsable: boolean) => void;
 };
 
 export class ServiceManager implements Service {
@@ -136,6 +138,11 @@ export class ServiceManager implements Service {
     this.#workers.broadcast({ kind: 'reset-connections', services });
   }
 
+  /** Whether the service has a server for new connections. */
+  isUsable(service: string): boolean {
+    return [...this.#pool(service).values()].some((server) => canServe(server));
+  }
+
   async openConnections(): Promise<number> {
     const counters = sumCounters(await this.#workers.counters());
     return [...counters.values()].reduce((sum, service) => sum + service.connectionsCurrent, 0);
@@ -215,8 +222,7 @@ export class ServiceManager implements Service {
   }
 
   #warnIfEmpty(service: string): void {
-    const servers = [...this.#pool(service).values()];
-    if (servers.some((server) => eligibility(server) === 'all')) return;
+    if (this.isUsable(service)) return;
     this.#ports.logger.warn({ service }, 'no server is left for new connections');
     this.#ports.events.add('server', `${service}: no server is left for new connections`, { service });
   }
@@ -235,13 +241,19 @@ export class ServiceManager implements Service {
   }
 
   #store(service: string, { pool, change }: PoolUpdate): void {
+    const wasUsable = this.isUsable(service);
     this.#pools.set(service, pool);
+    if (this.isUsable(service) !== wasUsable) this.#ports.onUsable(service, !wasUsable);
     if (change !== undefined) this.#workers.reconfigure();
   }
 
   #pool(service: string): ServerPool {
     return this.#pools.get(service) ?? new Map();
   }
+}
+
+function canServe(server: PoolServer): boolean {
+  return eligibility({ ...server, weight: effectiveWeight(server) }) === 'all';
 }
 
 /** Undefined when all is as configured again. */

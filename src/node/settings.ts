@@ -1,15 +1,22 @@
 /** What each part of this node needs from the configuration: the one place where config's words meet the domains'. */
-import { availableParallelism } from 'node:os';
-import type { Config, NodeConfig, ServiceConfig } from '../config/index.ts';
+import { availableParallelism, hostname } from 'node:os';
+import type { Config, HmacConfig, NodeConfig, ServiceConfig, VirtualRouterConfig } from '../config/index.ts';
 import { assert } from '../base/index.ts';
 import { effectiveWeight } from '../proxy/index.ts';
 import type { CheckConfig, ServerPool, ServerSpec, WorkerService } from '../proxy/index.ts';
 import { OperatorError } from '../runtime/index.ts';
-import type { RouterSpec } from './vrrp-protocol.ts';
+import type { HookedRouter } from './hooks/hooks.ts';
+import type { TrackingRouter } from './tracking/trackers.ts';
+import type { HmacSpec, RouterSpec } from './vrrp-protocol.ts';
 
 /** How many sources one service remembers; beyond that the oldest goes. */
 const stickEntriesMax = 1_000_000;
 const checkJitter = 0.1;
+
+/** By path of the key file. */
+export type Keys = ReadonlyMap<string, Uint8Array>;
+
+const checksumWords = { auto: 'auto', pseudoHeader: 'pseudo-header', messageOnly: 'message-only' } as const;
 
 export type NodeIdentity = {
   readonly self: NodeConfig;
@@ -17,14 +24,19 @@ export type NodeIdentity = {
   readonly peer: NodeConfig | undefined;
 };
 
-/** Undefined if the file has no node of that name. */
-export function identify(config: Config, nodeName: string): NodeIdentity | undefined {
+/** Which of the nodes this is; the host's name unless told otherwise. Throws OperatorError `NO_SUCH_NODE`. */
+export function nodeOf(config: Config, path: string, nodeName = hostname()): NodeIdentity {
   const self = config.nodes.find((node) => node.name === nodeName);
-  return self && { self, peer: config.nodes.find((node) => node !== self) };
+  if (self !== undefined) return { self, peer: config.nodes.find((node) => node !== self) };
+  const known = config.nodes.map((node) => node.name).join(', ');
+  throw new OperatorError('NO_SUCH_NODE', `${path} has no node ${nodeName}`, `name one of ${known} with --node`);
 }
 
-/** Throws OperatorError `IPV6_ROUTER`: elections over IPv6 are not there yet. */
-export function routerSpecs(config: Config, { self, peer }: NodeIdentity): readonly RouterSpec[] {
+/**
+ * The virtual routers of this node; `keys` holds the content of every HMAC key file. Throws OperatorError
+ * `IPV6_ROUTER`: elections over IPv6 are not there yet.
+ */
+export function routerSpecs(config: Config, { self, peer }: NodeIdentity, keys: Keys): readonly RouterSpec[] {
   const ipv6 = config.virtualRouters.find((router) => router.family === 6);
   if (ipv6 !== undefined) {
     const what = `virtual router ${ipv6.name} has IPv6 addresses, which this version cannot elect a holder for`;
@@ -32,17 +44,51 @@ export function routerSpecs(config: Config, { self, peer }: NodeIdentity): reado
   }
   return config.virtualRouters.map((router) => ({
     name: router.name,
+    version: router.version,
     vrid: router.vrid,
     interface: forNode(router.interface, self.name),
     addresses: router.addresses,
     priority: forNode(router.priority, self.name),
     advertIntervalMs: router.advertIntervalMs,
     preempt: router.preempt,
+    preemptDelayMs: router.preemptDelayMs,
     ownAddress: self.address,
     unicastPeer: router.mode === 'unicast' ? peer?.address : undefined,
+    checksum: checksumWords[router.checksum],
+    simplePassword: router.simplePassword,
+    hmac: router.hmac && hmacSpec(router.hmac, keys),
+    mac: router.mac,
+    syncGroup: groupOf(config, router.name),
     announceRefreshMs: router.announceRefreshMs ?? 0,
     epoch: 0,
   }));
+}
+
+/** What is tracked for each virtual router. */
+export function trackingRouters(config: Config, specs: readonly RouterSpec[]): readonly TrackingRouter[] {
+  return specs.map(({ name, priority, syncGroup }) => ({
+    name,
+    priority,
+    syncGroup,
+    track: configured(config, name).track,
+  }));
+}
+
+/** What the hooks of each virtual router are, and are told. */
+export function hookedRouters(config: Config, specs: readonly RouterSpec[]): readonly HookedRouter[] {
+  return specs.map(({ name, addresses, interface: interfaceName }) => ({
+    name,
+    addresses,
+    interface: interfaceName,
+    hooks: configured(config, name).hooks,
+  }));
+}
+
+/** The virtual routers with those of their sync groups: who moves, moves with its group. */
+export function withTheirGroups(config: Config, routers: readonly string[]): readonly string[] {
+  const groups = new Set(routers.map((router) => groupOf(config, router)).filter((group) => group !== undefined));
+  const others = config.syncGroups.filter(({ name }) => groups.has(name)).flatMap((group) => group.virtualRouters);
+  return [...new Set([...routers, ...others])];
 }
 
 export function workerCount(config: Config): number {
@@ -87,6 +133,25 @@ export function checkConfig(service: ServiceConfig): CheckConfig | undefined {
       jitter: checkJitter,
     }
   );
+}
+
+function configured(config: Config, name: string): VirtualRouterConfig {
+  const router = config.virtualRouters.find((one) => one.name === name);
+  assert(router !== undefined, `virtual router ${name} is configured`);
+  return router;
+}
+
+function groupOf({ syncGroups }: Config, router: string): string | undefined {
+  return syncGroups.find(({ virtualRouters }) => virtualRouters.includes(router))?.name;
+}
+
+function hmacSpec({ keys, activeKey }: HmacConfig, contents: Keys): HmacSpec {
+  const read = keys.map(({ id, keyFile }) => {
+    const key = contents.get(keyFile);
+    assert(key !== undefined, `the key file ${keyFile} has been read`);
+    return { id, key };
+  });
+  return { keys: read, activeKey };
 }
 
 function forNode<Value>(values: Readonly<Record<string, Value>>, node: string): Value {

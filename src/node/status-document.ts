@@ -27,13 +27,40 @@ export type VirtualRouterStatus = {
   readonly addresses: readonly string[];
   readonly state: RouterState;
   readonly stateForMs: number;
+  /** As it is now, with the weights of the trackers. */
   readonly priority: number;
+  /** As it is configured. */
+  readonly basePriority: number;
+  readonly syncGroup: string | undefined;
+  /** What keeps it out of the election, a phrase each. */
+  readonly faults: readonly string[];
+  readonly trackers: readonly TrackerStatus[];
+  /** The hook that runs or ran last. */
+  readonly lastHook: HookStatus | undefined;
   readonly epoch: number;
   /** The address that the active node's adverts come from, as far as this node knows. */
   readonly activeAddress: string | undefined;
   readonly advertIntervalMs: number;
   readonly lastCause: string | undefined;
   readonly counters: Readonly<Record<string, number>>;
+};
+
+export type TrackerStatus = {
+  /** "interface eth1" */
+  readonly name: string;
+  readonly state: 'unknown' | 'up' | 'down';
+  readonly weight: number | 'fatal';
+  /** What it adds to the priority now. */
+  readonly contribution: number;
+  readonly detail: string;
+};
+
+export type HookStatus = {
+  /** The state that it tells of. */
+  readonly state: RouterState;
+  readonly generation: number;
+  /** "running", "exit code 0" ... */
+  readonly outcome: string;
 };
 
 export type PeerStatus = {

@@ -41,8 +41,9 @@ export class Switchover {
   }
 
   /**
-   * Makes the other node active for all that this node holds, or asks the peer to do so if it is the active one.
-   * Throws OperatorError with the reason when it is refused or did not come about; this node then serves as before.
+   * Makes the other node active for all that this node holds (or what the request names of it), or asks the peer to do
+   * so if it is the active one. Throws OperatorError with the reason when it is refused or did not come about; this
+   * node then serves as before.
    */
   async run(request: FailoverRequest): Promise<FailoverReport> {
     const { mastership } = this.#ports;
@@ -51,7 +52,7 @@ export class Switchover {
     if (request.to !== undefined && request.to !== this.#self && request.to !== peer.name) {
       throw refusal('NO_SUCH_NODE', `there is no node ${request.to}`, `the nodes are ${this.#self} and ${peer.name}`);
     }
-    const routers = mastership.held();
+    const routers = chosen(mastership.held(), request);
     const wantsSelf = request.to === this.#self || (request.to === undefined && routers.length === 0);
     if (wantsSelf) return this.#askPeerToHandOver(request, peer);
     if (routers.length === 0) {
@@ -83,13 +84,14 @@ export class Switchover {
   }
 
   async #askPeerToHandOver(request: FailoverRequest, peer: PeerStatus): Promise<FailoverReport> {
-    if (this.#ports.mastership.heldByPeer().length === 0) {
-      if (this.#ports.mastership.held().length > 0) {
+    if (chosen(this.#ports.mastership.heldByPeer(), request).length === 0) {
+      if (chosen(this.#ports.mastership.held(), request).length > 0) {
         throw refusal('NOT_ACTIVE', `${this.#self} is active already`, 'nothing to do');
       }
       throw refusal('NO_ACTIVE', 'neither node is known to be active', `look at ${peer.name}: tandem status`);
     }
-    const parameters = { to: this.#self, force: request.force, timeoutMs: request.timeoutMs };
+    const { force, timeoutMs, routers } = request;
+    const parameters = { to: this.#self, force, timeoutMs, ...(routers === undefined ? {} : { routers }) };
     const answer = await this.#ports.askPeer('failover', parameters, request.timeoutMs + 2_000);
     return answer as FailoverReport;
   }
@@ -153,6 +155,10 @@ export class Switchover {
     const { clock } = this.#ports;
     while (probe?.hasAnsweredSince(sinceMs) === false && clock.nowMs() - sinceMs < settleMs) await clock.sleep(2);
   }
+}
+
+function chosen(routers: readonly string[], request: FailoverRequest): readonly string[] {
+  return routers.filter((router) => request.routers?.includes(router) ?? true);
 }
 
 function refuseUnlessReady(peer: PeerStatus, routers: readonly string[]): void {

@@ -3,7 +3,7 @@
  * others (the election comes last: a node stands for it once it can serve), stopped in reverse.
  */
 import { join } from 'node:path';
-import { configHash } from '../config/index.ts';
+import { configHash, configWarnings } from '../config/index.ts';
 import type { Config } from '../config/index.ts';
 import {
   Lifecycle,
@@ -17,10 +17,14 @@ import {
 import type { Logger } from '../runtime/index.ts';
 import { originOf } from '../sync/index.ts';
 import type { Plain } from '../sync/index.ts';
+import { Rtnetlink } from '../vip/io/index.ts';
+import type { RouterHealth } from '../vrrp/index.ts';
 import { AdminApi } from './admin-api.ts';
 import type { ServerAction, FailoverRequest } from './admin-api.ts';
 import { EventLog } from './events.ts';
 import type { GapProbeTarget } from './gap-probe.ts';
+import { HealthPolicy } from './health-policy.ts';
+import { Hooks } from './hooks/hooks.ts';
 import { Mastership } from './mastership.ts';
 import { renderMetrics } from './metrics.ts';
 import { requireOwnAddress } from './own-address.ts';
@@ -28,10 +32,11 @@ import { PeerLink } from './peer-link.ts';
 import { plainReport, readFailover, readTakeOver } from './peer-requests.ts';
 import { createReplicatedState } from './replicated-state.ts';
 import { ServiceManager } from './service-manager.ts';
-import { routerSpecs, workerCount } from './settings.ts';
-import type { NodeIdentity } from './settings.ts';
+import { hookedRouters, routerSpecs, trackingRouters, withTheirGroups, workerCount } from './settings.ts';
+import type { Keys, NodeIdentity } from './settings.ts';
 import type { FailoverReport, RouterState, StatusDocument } from './status-document.ts';
 import { Switchover } from './switchover.ts';
+import { Trackers } from './tracking/trackers.ts';
 import { version } from './version.ts';
 import { VrrpManager } from './vrrp-manager.ts';
 import type { RouterSpec } from './vrrp-protocol.ts';
@@ -42,6 +47,8 @@ export type TandemNodeOptions = {
   readonly identity: NodeIdentity;
   /** The sync key; undefined on a single node. */
   readonly key: Uint8Array | undefined;
+  /** The content of every HMAC key file. */
+  readonly hmacKeys: Keys;
 };
 
 /** How long a node that is told to stop waits for its peer to take over. */
@@ -57,9 +64,12 @@ export class TandemNode {
   readonly #routers: readonly RouterSpec[];
   readonly #mastership: Mastership;
   readonly #services: ServiceManager;
+  readonly #trackers: Trackers;
+  readonly #hooks: Hooks;
   readonly #vrrp: VrrpManager;
   readonly #peer: PeerLink | undefined;
   readonly #switchover: Switchover;
+  readonly #healthPolicy: HealthPolicy | undefined;
   readonly #admin: AdminApi;
   readonly #configHash: string;
   readonly #startedAtMs = systemClock.nowMs();
@@ -73,7 +83,7 @@ export class TandemNode {
     this.#logger = createLogger({ level: config.log.level, fields: { node: identity.self.name } });
     this.#lifecycle = new Lifecycle({ logger: this.#logger });
     this.#events = new EventLog(() => clock.wallMs());
-    this.#routers = routerSpecs(config, identity);
+    this.#routers = routerSpecs(config, identity, options.hmacKeys);
     this.#configHash = configHash(config);
     const bootId = randomId();
     const shared = { clock, logger: this.#logger, events: this.#events };
@@ -81,14 +91,19 @@ export class TandemNode {
       onOverride: (change) => this.#services.onOverrideMerged(change),
       onStick: (change) => this.#services.onStickMerged(change),
     });
+    const onUsable = (service: string, isUsable: boolean): void => this.#trackers.onServiceUsable(service, isUsable);
     this.#services = new ServiceManager(
       { services: config.services, workers: workerCount(config), checkSource: identity.self.address },
-      { ...shared, native: loadNative(), random: systemRandom, state },
+      { ...shared, native: loadNative(), random: systemRandom, state, onUsable },
     );
+    this.#trackers = this.#createTrackers();
+    this.#hooks = new Hooks({ node: identity.self.name, routers: hookedRouters(config, this.#routers) }, shared);
     this.#vrrp = new VrrpManager(this.#routers, {
       ...shared,
       onReady: () => this.#mastership.repeatFences(),
-      onState: (router, to, epoch) => this.#onRouterState(router, to, epoch),
+      onEpoch: (router, epoch) => this.#mastership.onOwnChange(router, 'active', epoch),
+      health: (router) => this.#trackers.health(router),
+      onState: (router, to, epoch, cause) => this.#onRouterState(router, to, epoch, cause),
       onFailed: (error) => {
         this.#logger.error({ code: error.code }, error.line);
         failed.resolve(undefined);
@@ -114,6 +129,7 @@ export class TandemNode {
             },
           );
     this.#switchover = this.#createSwitchover();
+    this.#healthPolicy = this.#createHealthPolicy();
     const socketPath = join(config.admin.socket, `${identity.self.name}.sock`);
     this.#admin = new AdminApi(
       { socketPath, listen: config.admin.listen },
@@ -125,7 +141,9 @@ export class TandemNode {
   async start(): Promise<void> {
     const { self } = this.#options.identity;
     await requireOwnAddress(self);
-    const parts = [this.#admin, this.#services, ...(this.#peer === undefined ? [] : [this.#peer]), this.#vrrp];
+    for (const warning of configWarnings(this.#options.config)) this.#logger.warn({}, warning);
+    const base = [this.#admin, this.#services, this.#peer, this.#hooks, this.#trackers];
+    const parts = [...base, this.#vrrp, this.#healthPolicy].filter((part) => part !== undefined);
     await this.#lifecycle.start(parts);
     this.#logger.info({ version, configHash: this.#configHash }, 'node is running');
     this.#events.add('node', `${self.name} is running tandem ${version}`);
@@ -147,7 +165,12 @@ export class TandemNode {
 
   async status(): Promise<StatusDocument> {
     const { self } = this.#options.identity;
-    const [virtualRouters, services] = await Promise.all([this.#vrrp.status(), this.#services.status()]);
+    const [routers, services] = await Promise.all([this.#vrrp.status(), this.#services.status()]);
+    const virtualRouters = routers.map((router) => ({
+      ...router,
+      trackers: this.#trackers.status(router.name),
+      lastHook: this.#hooks.status(router.name),
+    }));
     const document: StatusDocument = {
       node: self.name,
       version,
@@ -161,15 +184,13 @@ export class TandemNode {
       realtime: this.#vrrp.realtime,
       warnings: [],
     };
-    return { ...document, warnings: warningsOf(document) };
+    return { ...document, warnings: [...warningsOf(document), ...configWarnings(this.#options.config)] };
   }
 
+  /** Throws OperatorError with the reason when it is refused or did not come about. */
   async failover(request: FailoverRequest): Promise<FailoverReport> {
     try {
-      const report = await this.#switchover.run(request);
-      const gap = report.gapMs === undefined ? '' : `, ${report.gapMs.toFixed(1)} ms without service`;
-      this.#events.add('failover', `${report.from} handed over to ${report.to}${gap}`, { ...report });
-      return report;
+      return await this.#moveRouters(request);
     } catch (error) {
       if (error instanceof OperatorError) this.#events.add('failover', `refused: ${error.line}`, { code: error.code });
       throw error;
@@ -182,6 +203,34 @@ export class TandemNode {
 
   async metrics(): Promise<string> {
     return renderMetrics(await this.status());
+  }
+
+  #createTrackers(): Trackers {
+    const { config, identity } = this.#options;
+    return new Trackers(
+      { node: identity.self.name, routers: trackingRouters(config, this.#routers) },
+      {
+        clock: systemClock,
+        logger: this.#logger,
+        events: this.#events,
+        kernel: new Rtnetlink(),
+        isServiceUsable: (service) => this.#services.isUsable(service),
+        onHealth: (router, health) => this.#onHealth(router, health),
+      },
+    );
+  }
+
+  #createHealthPolicy(): HealthPolicy | undefined {
+    const { self, peer } = this.#options.identity;
+    if (peer === undefined) return undefined;
+    return new HealthPolicy({ self: self.name, peer: peer.name }, this.#routers, {
+      clock: systemClock,
+      logger: this.#logger,
+      events: this.#events,
+      mastership: this.#mastership,
+      health: (router) => this.#trackers.health(router),
+      failover: (request) => this.#moveRouters(request),
+    });
   }
 
   #createSwitchover(): Switchover {
@@ -200,6 +249,24 @@ export class TandemNode {
     });
   }
 
+  async #moveRouters({ routers, ...request }: FailoverRequest): Promise<FailoverReport> {
+    const report = await this.#switchover.run({ ...request, routers: routers && this.#known(routers) });
+    const gap = report.gapMs === undefined ? '' : `, ${report.gapMs.toFixed(1)} ms without service`;
+    this.#events.add('failover', `${report.from} handed over to ${report.to}${gap}`, { ...report });
+    return report;
+  }
+
+  /** The routers asked for, with their groups. Throws OperatorError `NO_SUCH_ROUTER`. */
+  #known(routers: readonly string[]): readonly string[] {
+    const known = this.#routers.map(({ name }) => name);
+    const stranger = routers.find((router) => !known.includes(router));
+    if (stranger !== undefined) {
+      const mend = `there are: ${known.join(', ')}`;
+      throw new OperatorError('NO_SUCH_ROUTER', `there is no virtual router ${stranger}`, mend);
+    }
+    return withTheirGroups(this.#options.config, routers);
+  }
+
   /** The first service on one of these virtual routers' addresses. */
   #probeTarget(routers: readonly string[]): GapProbeTarget | undefined {
     const addresses = this.#addressesOf(routers);
@@ -213,10 +280,18 @@ export class TandemNode {
       .flatMap((router) => router.addresses.map(({ address }) => address));
   }
 
-  #onRouterState(router: string, to: RouterState, epoch: number): void {
+  #onHealth(router: string, { priority, faults }: RouterHealth): void {
+    this.#vrrp.send({ type: 'health', router, health: { priority, faults } });
+    this.#mastership.onOwnPriority(router, priority);
+    this.#healthPolicy?.consider();
+  }
+
+  #onRouterState(router: string, to: RouterState, epoch: number, cause: string): void {
+    this.#hooks.onChange(router, { to, cause, epoch });
     const wasActive = this.#mastership.own(router)?.state === 'active';
     this.#mastership.onOwnChange(router, to, epoch);
     if (wasActive && to !== 'active') this.#services.resetConnections(this.#addressesOf([router]));
+    this.#healthPolicy?.consider();
   }
 
   /** What the peer may ask; its refusal is the text of the error. */

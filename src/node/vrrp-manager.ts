@@ -6,7 +6,7 @@ import { Child } from './child.ts';
 import type { ChildExit } from './child.ts';
 import type { EventLog } from './events.ts';
 import type { ProcessStatus, RealtimeStatus, RouterState, VirtualRouterStatus } from './status-document.ts';
-import type { RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
+import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
 export type VrrpManagerPorts = {
   readonly clock: Clock;
@@ -14,7 +14,10 @@ export type VrrpManagerPorts = {
   readonly events: EventLog;
   /** A process stands for election, the first one or one that replaces it: from now on it takes commands. */
   readonly onReady: () => void;
-  readonly onState: (router: string, state: RouterState, epoch: number) => void;
+  readonly onState: (router: string, state: RouterState, epoch: number, cause: string) => void;
+  /** The active node has claimed another epoch without a change of state. */
+  readonly onEpoch: (router: string, epoch: number) => void;
+  readonly health: (router: string) => ReportedHealth;
   /** It cannot run at all, for a reason that an operator has to mend. */
   readonly onFailed: (error: OperatorError) => void;
 };
@@ -80,7 +83,8 @@ export class VrrpManager implements Service {
     this.#child.send(command);
   }
 
-  async status(): Promise<readonly VirtualRouterStatus[]> {
+  /** In the form of `statusOf`, without what the vrrp process does not know. */
+  async status(): Promise<readonly RouterStatusCore[]> {
     const reports = await this.#askStatus();
     return this.#specs.map((spec) =>
       statusOf(
@@ -106,7 +110,11 @@ export class VrrpManager implements Service {
   }
 
   #configure(): void {
-    const routers = this.#specs.map((spec) => ({ ...spec, epoch: this.#epochs.get(spec.name) ?? spec.epoch }));
+    const routers = this.#specs.map((spec) => ({
+      ...spec,
+      epoch: this.#epochs.get(spec.name) ?? spec.epoch,
+      health: this.#ports.health(spec.name),
+    }));
     this.#child.send({ type: 'configure', routers });
   }
 
@@ -121,23 +129,19 @@ export class VrrpManager implements Service {
         this.#onFailed(new OperatorError(report.code, report.what, report.mend));
         return;
       case 'transition': {
-        const { router, from, to, cause, epoch } = report;
+        const { router, from, to, cause, reasons, epoch } = report;
         this.#epochs.set(router, epoch);
-        this.#ports.logger.info({ router, from, to, cause, epoch }, 'virtual router changed state');
-        this.#ports.events.add('transition', `${router}: ${from} -> ${to} (${cause})`, {
-          router,
-          from,
-          to,
-          cause,
-          epoch,
-        });
-        this.#ports.onState(router, to, epoch);
+        const why = [cause, ...(reasons.length === 0 ? [] : [reasons.join('; ')])].join(': ');
+        const fields = { router, from, to, cause, reasons, epoch };
+        this.#ports.logger.info(fields, 'virtual router changed state');
+        this.#ports.events.add('transition', `${router}: ${from} -> ${to} (${why})`, fields);
+        this.#ports.onState(router, to, epoch, cause);
         return;
       }
       case 'epoch-claimed':
         if (this.#epochs.get(report.router) === report.epoch) return;
         this.#epochs.set(report.router, report.epoch);
-        this.#ports.onState(report.router, 'active', report.epoch);
+        this.#ports.onEpoch(report.router, report.epoch);
         return;
       case 'address-event':
         this.#ports.logger.warn({ router: report.router, ...report.fields }, report.message);
@@ -162,7 +166,7 @@ export class VrrpManager implements Service {
     this.#ports.logger.error({ exit }, 'the vrrp process ended; its addresses are removed and it is started again');
     this.#ports.events.add('process', `the vrrp process ended (${how}); started again in ${restartInMs} ms`);
     for (const spec of this.#specs) {
-      this.#ports.onState(spec.name, 'initialize', this.#epochs.get(spec.name) ?? 0);
+      this.#ports.onState(spec.name, 'initialize', this.#epochs.get(spec.name) ?? 0, 'process-died');
       void this.#removeAddresses(spec);
     }
   }
@@ -188,7 +192,9 @@ export class VrrpManager implements Service {
   }
 }
 
-function statusOf(spec: RouterSpec, report: RouterReport | undefined): VirtualRouterStatus {
+export type RouterStatusCore = Omit<VirtualRouterStatus, 'trackers' | 'lastHook'>;
+
+function statusOf(spec: RouterSpec, report: RouterReport | undefined): RouterStatusCore {
   return {
     name: spec.name,
     vrid: spec.vrid,
@@ -197,6 +203,9 @@ function statusOf(spec: RouterSpec, report: RouterReport | undefined): VirtualRo
     state: report?.state ?? 'initialize',
     stateForMs: report?.stateForMs ?? 0,
     priority: report?.priority ?? spec.priority,
+    basePriority: spec.priority,
+    syncGroup: spec.syncGroup,
+    faults: report?.faults ?? [],
     epoch: report?.epoch ?? 0,
     activeAddress: report?.activeAddress,
     advertIntervalMs: spec.advertIntervalMs,

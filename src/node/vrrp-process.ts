@@ -10,7 +10,8 @@ import { Addresses, Announcer, Rtnetlink, addressLifetimeDefaultMs } from '../vi
 import type { AddressReport } from '../vip/io/index.ts';
 import { RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
 import type { RouterStatus } from '../vrrp/io/index.ts';
-import type { RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
+import { Fitness } from './fitness.ts';
+import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
 /** In the middle: above everything that is not real-time, below what the kernel itself may need. */
 const fifoPriority = 50;
@@ -30,6 +31,12 @@ const native = loadNative();
 const interfaces = new Map<string, Interface>();
 const transports = new Map<string, RawTransport>();
 const routers = new Map<string, RunningRouter>();
+const fitness = new Fitness({
+  clock: systemClock,
+  handle: (router, command) => find(router)?.handle(command),
+  report: (router, { from, to, cause, reasons, epoch }) =>
+    report({ type: 'transition', router, from, to, cause, reasons, epoch }),
+});
 
 process.on('message', (message) => void handle(message as VrrpCommand));
 process.on('disconnect', () => void giveUp());
@@ -41,6 +48,9 @@ async function handle(command: VrrpCommand): Promise<void> {
   switch (command.type) {
     case 'configure':
       return configure(command.routers);
+    case 'health':
+      fitness.onHealth(command.router, command.health);
+      return;
     case 'fence': {
       const { epoch, priority, address } = command.fence;
       const bytes = parseIp(address);
@@ -67,7 +77,9 @@ async function handle(command: VrrpCommand): Promise<void> {
   }
 }
 
-async function configure(specs: readonly RouterSpec[]): Promise<void> {
+type ConfiguredRouter = RouterSpec & { readonly health: ReportedHealth };
+
+async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
   const fifo = native.scheduleFifo(fifoPriority);
   const locked = native.lockMemory();
   try {
@@ -80,7 +92,7 @@ async function configure(specs: readonly RouterSpec[]): Promise<void> {
   report({ type: 'ready', fifoScheduling: yesOrErrno(fifo), lockedMemory: yesOrErrno(locked) });
 }
 
-async function startRouter(spec: RouterSpec): Promise<void> {
+async function startRouter(spec: ConfiguredRouter): Promise<void> {
   const { addresses, routers: neighbours } = await openInterface(spec.interface);
   const transport = await openTransport(spec);
   const { announceRefreshMs } = spec;
@@ -90,23 +102,22 @@ async function startRouter(spec: RouterSpec): Promise<void> {
   const router = new VirtualRouter(
     {
       name: spec.name,
-      version: 3,
+      version: spec.version,
       vrid: spec.vrid,
-      priority: spec.priority,
+      priority: spec.health.priority,
       advertIntervalMs: spec.advertIntervalMs,
       preempt: spec.preempt,
       ownAddress: bytesOf(spec.ownAddress),
       addresses: spec.addresses.map(({ address }) => bytesOf(address)),
       unicastPeer: spec.unicastPeer === undefined ? undefined : bytesOf(spec.unicastPeer),
-      checksumForm: 'pseudo-header',
+      checksumForm: spec.checksum === 'message-only' ? 'message-only' : 'pseudo-header',
       epoch: spec.epoch,
     },
     {
       transport,
       clock: systemClock,
       addresses: addressPort(spec, addresses, announcer),
-      onTransition: ({ from, to, cause, epoch }) =>
-        report({ type: 'transition', router: spec.name, from, to, cause, epoch }),
+      onTransition: (transition) => fitness.onTransition(spec.name, transition),
       onEpoch: (epoch) => report({ type: 'epoch-claimed', router: spec.name, epoch }),
       onAddressError: (operation, error) =>
         tell(spec.name, `could not ${operation} addresses`, { err: describe(error) }),
@@ -115,7 +126,7 @@ async function startRouter(spec: RouterSpec): Promise<void> {
   const running = { spec, router, announcer };
   routers.set(spec.name, running);
   neighbours.add(running);
-  if (addresses.link?.up !== true) router.handle({ type: 'link-down' });
+  fitness.add(spec.name, spec.syncGroup, addresses.link?.up === true, spec.health);
   await router.start();
 }
 
@@ -139,7 +150,7 @@ async function openInterface(interfaceName: string): Promise<Interface> {
     for (const { spec } of onInterface) tell(spec.name, message, fields);
   };
   const changeLink = (up: boolean): void => {
-    for (const { router } of onInterface) router.handle({ type: up ? 'link-up' : 'link-down' });
+    for (const { spec } of onInterface) fitness.onLink(spec.name, up);
   };
   const addresses = new Addresses(
     { interfaceName, addressLifetimeMs: addressLifetimeDefaultMs },
@@ -185,6 +196,7 @@ function onAddressLost(onInterface: ReadonlySet<RunningRouter>, vip: IpPrefix): 
 
 /** Releases everything with a goodbye, and ends. */
 async function giveUp(): Promise<void> {
+  fitness.end();
   await Promise.all([...routers.values()].map(({ router }) => router.stop()));
   await Promise.all([...routers.values()].map(({ announcer }) => announcer.stop()));
   await Promise.all([...interfaces.values()].map(({ addresses }) => addresses.stop()));
@@ -196,8 +208,10 @@ function find(name: string): VirtualRouter | undefined {
 }
 
 function reportOf({ router }: RunningRouter): RouterReport {
-  const { name, state, stateForMs, priority, epoch, activeAddress, lastCause, counters } = router.status();
-  return { name, state, stateForMs, priority, epoch, activeAddress, lastCause, counters: flatten(counters) };
+  const { name, state, stateForMs, priority, epoch, activeAddress, counters } = router.status();
+  const lastCause = fitness.lastCause(name);
+  const faults = fitness.faults(name);
+  return { name, state, stateForMs, priority, epoch, activeAddress, lastCause, faults, counters: flatten(counters) };
 }
 
 /** Counters by reason become counters of their own: dropped.ttl. */

@@ -5,20 +5,46 @@ import type { RouterState } from './status-document.ts';
 
 export type RouterSpec = {
   readonly name: string;
+  readonly version: 2 | 3;
   readonly vrid: number;
   readonly interface: string;
   readonly addresses: readonly IpPrefix[];
+  /** As configured; the health says what it is now. */
   readonly priority: number;
   readonly advertIntervalMs: number;
   readonly preempt: boolean;
+  readonly preemptDelayMs: number;
   /** Where adverts leave from. */
   readonly ownAddress: string;
   /** Undefined: multicast. */
   readonly unicastPeer: string | undefined;
+  /** What the checksum of version 3 over IPv4 covers; `auto`: as the peer has it. */
+  readonly checksum: 'auto' | 'pseudo-header' | 'message-only';
+  /** Of version 2. */
+  readonly simplePassword: string | undefined;
+  readonly hmac: HmacSpec | undefined;
+  /** Which MAC address answers for the addresses. */
+  readonly mac: 'interface' | 'virtual';
+  /** The virtual routers with the same one are always on the same node. */
+  readonly syncGroup: string | undefined;
   /** Gratuitous ARP again and again while active; 0: only after becoming active. */
   readonly announceRefreshMs: number;
   /** The highest mastership epoch known: a process that is started again must not claim an old one. */
   readonly epoch: number;
+};
+
+export type HmacSpec = {
+  readonly keys: readonly { readonly id: number; readonly key: Uint8Array }[];
+  /** The `id` of the one to send with. */
+  readonly activeKey: number;
+};
+
+/** What the trackers say of a virtual router. */
+export type ReportedHealth = {
+  /** 1..255. */
+  readonly priority: number;
+  /** A phrase each; with any it takes no part in the election. */
+  readonly faults: readonly string[];
 };
 
 export type Fence = { readonly epoch: number; readonly priority: number; readonly address: string };
@@ -27,7 +53,8 @@ export type Fence = { readonly epoch: number; readonly priority: number; readonl
 export type FenceLiftCause = 'peer-resigned' | 'sync-lost';
 
 export type VrrpCommand =
-  | { readonly type: 'configure'; readonly routers: readonly RouterSpec[] }
+  | { readonly type: 'configure'; readonly routers: readonly (RouterSpec & { readonly health: ReportedHealth })[] }
+  | { readonly type: 'health'; readonly router: string; readonly health: ReportedHealth }
   /** The peer says that it is active: who has the higher epoch stays. */
   | { readonly type: 'fence'; readonly router: string; readonly fence: Fence }
   /** The peer is not active, or cannot be asked any more. */
@@ -52,6 +79,8 @@ export type VrrpReport =
       readonly from: RouterState;
       readonly to: RouterState;
       readonly cause: string;
+      /** The faults behind it. */
+      readonly reasons: readonly string[];
       readonly epoch: number;
     }
   /** Claimed by the active node; the transition to active has told it already, if there was one. */
@@ -67,5 +96,6 @@ export type RouterReport = {
   readonly epoch: number;
   readonly activeAddress: string | undefined;
   readonly lastCause: string | undefined;
+  readonly faults: readonly string[];
   readonly counters: Readonly<Record<string, number>>;
 };

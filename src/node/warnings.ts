@@ -6,11 +6,13 @@ export function warningsOf(status: StatusDocument): readonly string[] {
 }
 
 function routerWarnings({ virtualRouters, peer }: StatusDocument): string[] {
-  return virtualRouters.flatMap(({ name, state, lastCause }) => {
-    if (state === 'initialize')
-      return [`virtual router ${name} takes no part: ${lastCause ?? 'the vrrp process is down'}`];
+  return virtualRouters.flatMap(({ name, state, lastCause, faults, trackers }) => {
+    const why = faults.length > 0 ? faults.join('; ') : (lastCause ?? 'the vrrp process is down');
+    if (state === 'initialize') return [`virtual router ${name} takes no part: ${why}`];
     if (state === 'active' && peer?.virtualRouters[name] === 'active') return [`both nodes are active for ${name}`];
-    return [];
+    return trackers
+      .filter((tracker) => tracker.state === 'down')
+      .map((tracker) => `virtual router ${name}: ${tracker.name} ${tracker.detail}`);
   });
 }
 

@@ -9,6 +9,14 @@ describe('Mastership', () => {
     expect(mastership.held()).toEqual(['web']);
   });
 
+  it('tells the peer what it is worth, when that has changed', () => {
+    const { mastership, trace } = setup();
+    mastership.onOwnPriority('web', 200);
+    expect(trace).toEqual([]);
+    mastership.onOwnPriority('web', 50);
+    expect([mastership.own('web')?.priority, trace]).toEqual([50, ['send web=backup@0 db=backup@0']]);
+  });
+
   it('fences where the peer is active, and lifts the fence when it is not any more', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7) });

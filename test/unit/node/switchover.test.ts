@@ -19,6 +19,21 @@ describe('Switchover', () => {
     expect(report).toMatchObject({ from: 'lb1', to: 'lb2', virtualRouters: ['web'], connectionsReset: 5 });
   });
 
+  it('hands over only what it is asked for, of what it holds', async () => {
+    const node = setup({ own: 'active' });
+    await expect(node.switchover.run({ ...request, to: 'lb2', routers: ['other'] })).rejects.toMatchObject({
+      code: 'NOT_ACTIVE',
+    });
+    expect(node.trace).toEqual([]);
+    node.answer = () => {
+      node.mastership.onOwnChange('web', 'backup', 2);
+      return Promise.resolve({});
+    };
+    expect(await node.switchover.run({ ...request, routers: ['web', 'other'] })).toMatchObject({
+      virtualRouters: ['web'],
+    });
+  });
+
   it.each<[string, Partial<PeerStatus>, string]>([
     ['is not connected', { connected: false }, 'PEER_ABSENT'],
     ['is refused', { connected: false, refused: 'wrong key' }, 'PEER_REFUSED'],

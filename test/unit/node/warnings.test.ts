@@ -54,7 +54,18 @@ describe('warningsOf', () => {
 
 const router: StatusDocument['virtualRouters'][number] = {
   ...{ name: 'web', vrid: 51, interface: 'eth0', addresses: [], state: 'active', stateForMs: 0, priority: 200 },
-  ...{ epoch: 1, activeAddress: undefined, advertIntervalMs: 100, lastCause: 'take-over', counters: {} },
+  ...{
+    epoch: 1,
+    activeAddress: undefined,
+    basePriority: 100,
+    syncGroup: undefined,
+    faults: [],
+    trackers: [],
+    lastHook: undefined,
+    advertIntervalMs: 100,
+    lastCause: 'take-over',
+    counters: {},
+  },
 };
 
 const peer: PeerStatus = {

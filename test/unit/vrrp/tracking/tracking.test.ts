@@ -6,7 +6,7 @@ import type { Tally, Tracker, TrackerWeight, Verdict } from '../../../../src/vrr
 const rules = { rise: 2, fall: 3 };
 
 function after(looks: string): Tally {
-  return [...looks].reduce((tally, look) => count(tally, look === '+', rules), untold);
+  return Array.from(looks).reduce((tally, look) => count(tally, look === '+', rules), untold);
 }
 
 describe('rise and fall', () => {
