@@ -62,6 +62,15 @@ function addFileCommands(program: Command, exit: (code: ExitCode) => void): void
       exit(await (await import('./check.ts')).check(options.config, options.json === true));
     });
   program
+    .command('doctor')
+    .description('look at what this machine gives to a node: privileges, interfaces, ports, the peer; changes nothing')
+    .addOption(configOption)
+    .option('--node <name>', 'which of the nodes this is (default: the host name)')
+    .option('--json', 'print the findings as JSON')
+    .action(async (options: { config: string; node?: string; json?: boolean }) => {
+      exit(await (await import('./doctor.ts')).doctor(options.config, options.node, options.json === true));
+    });
+  program
     .command('schema')
     .description('print the JSON Schema of the configuration, for editors')
     .option('--output <file>', 'write it to a file')

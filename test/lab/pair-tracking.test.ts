@@ -19,7 +19,7 @@ import {
   whoServes,
 } from './stage.ts';
 import type { Pair } from './stage.ts';
-import { pairConfig, startNode, tandem } from './tandem.ts';
+import { pairConfig, startNode, tandem, tandemJson } from './tandem.ts';
 import type { ConfigOverrides, TandemNode } from './tandem.ts';
 import { waitUntil } from './time.ts';
 import { virtualAddress } from './topology.ts';
@@ -221,6 +221,23 @@ describe('several virtual routers', () => {
     await untilAddresses(lab, { lb2: [virtualAddress, secondAddress] });
     await powerOn(lab, pair.lb1, overrides);
     await untilAddresses(lab, { lb1: [virtualAddress], lb2: [secondAddress] });
+  });
+});
+
+describe('tandem doctor', () => {
+  it('finds nothing that fails on the host of a running node, and what is wrong on one that is no node', async () => {
+    const lab = await freshLab();
+    await startServers(lab);
+    const pair = await startPair(lab);
+    const { code, json } = await tandemJson(pair.lb1, 'doctor', '-c', pair.lb1.configPath);
+    const findings = json as { check: string; level: string; text: string }[];
+    expect(findings.filter(({ level }) => level === 'fail')).toEqual([]);
+    expect(code).toBe(0);
+    expect(findings.find(({ check }) => check === 'peer')).toMatchObject({ level: 'ok' });
+    await lab.host('lb2').exec(['ip', 'addr', 'del', '10.9.0.12/24', 'dev', 'lan0']);
+    const ill = await tandem(pair.lb2, 'doctor', '-c', pair.lb2.configPath);
+    expect(ill.code).toBe(1);
+    expect(ill.stdout).toMatch(/^fail +interface +lan0 does not have 10\.9\.0\.12/m);
   });
 });
 

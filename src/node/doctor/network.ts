@@ -1,0 +1,127 @@
+/** The host's interfaces, addresses and settings, as far as the configuration needs them. */
+import { readFile } from 'node:fs/promises';
+import { networkInterfaces } from 'node:os';
+import type { Config, VirtualRouterConfig } from '../../config/index.ts';
+import { Rtnetlink } from '../../vip/io/index.ts';
+import type { Link } from '../../vip/io/index.ts';
+import type { NodeIdentity } from '../settings.ts';
+import { doubtful, failing, well } from './finding.ts';
+import type { Finding } from './finding.ts';
+
+export async function checkNetwork(config: Config, { self }: NodeIdentity): Promise<readonly Finding[]> {
+  const links = await readLinks();
+  const carriers = new Map(
+    config.virtualRouters.map((router) => [router.interface[self.name] ?? '', router] as const).reverse(),
+  );
+  const findings = await Promise.all(
+    [...carriers].map(async ([name, router]) => {
+      const link = links.find((one) => one.name === name);
+      if (link === undefined) {
+        const names = links.map((one) => one.name).join(', ');
+        return [failing('interface', `there is no ${name} (virtual router ${router.name})`, `choose one of ${names}`)];
+      }
+      const routers = config.virtualRouters.filter((one) => one.interface[self.name] === name);
+      return [...linkFindings(link, self.address), ...(await settingFindings(name, routers))];
+    }),
+  );
+  return [...findings.flat(), ...syncFindings(config, self)];
+}
+
+async function readLinks(): Promise<readonly Link[]> {
+  const kernel = new Rtnetlink();
+  const ignore = (): void => undefined;
+  kernel.open({ onLink: ignore, onLinkRemoved: ignore, onAddressRemoved: ignore, onOverrun: ignore });
+  try {
+    return await kernel.links();
+  } finally {
+    kernel.close();
+  }
+}
+
+function linkFindings({ name, up }: Link, address: string): readonly Finding[] {
+  const isThere = addressesOf(name).includes(address);
+  return [
+    up
+      ? well('interface', `${name} is up`)
+      : failing('interface', `${name} is down or has no carrier`, `ip link set ${name} up; look at the cable`),
+    isThere
+      ? well('interface', `${name} has ${address}`)
+      : failing('interface', `${name} does not have ${address}, this node's address`, `ip address add it to ${name}`),
+  ];
+}
+
+function syncFindings({ sync }: Config, { address, syncAddress }: NodeIdentity['self']): readonly Finding[] {
+  if (sync === undefined || syncAddress === address) return [];
+  const isThere = Object.keys(networkInterfaces()).some((name) => addressesOf(name).includes(syncAddress));
+  return [
+    isThere
+      ? well('interface', `this host has ${syncAddress}, its sync address`)
+      : failing('interface', `this host does not have ${syncAddress}, its sync address`, 'add it to an interface'),
+  ];
+}
+
+/** Settings that keep addresses from answering, or adverts from arriving. */
+async function settingFindings(name: string, routers: readonly VirtualRouterConfig[]): Promise<readonly Finding[]> {
+  return [
+    ...(routers.some(({ family }) => family === 4) ? await ipv4Findings(name, routers) : []),
+    ...(routers.some(({ family }) => family === 6) ? await ipv6Findings(name) : []),
+    ...(routers.some(({ mode }) => mode === 'multicast') ? [await snoopingFinding(name)] : []),
+  ];
+}
+
+async function ipv4Findings(name: string, routers: readonly VirtualRouterConfig[]): Promise<readonly Finding[]> {
+  const arpIgnore = await strictest('ipv4', name, 'arp_ignore');
+  const reversePath = await strictest('ipv4', name, 'rp_filter');
+  const isVirtualMac = routers.some(({ mac }) => mac === 'virtual');
+  return [
+    arpIgnore >= 2
+      ? failing(
+          'sysctl',
+          `arp_ignore is ${arpIgnore} on ${name}: nobody answers ARP for an address that stands alone`,
+          `sysctl net.ipv4.conf.${name}.arp_ignore=1, and of "all"`,
+        )
+      : well('sysctl', `arp_ignore is ${arpIgnore} on ${name}`),
+    ...(isVirtualMac && reversePath === 1
+      ? [
+          doubtful(
+            'sysctl',
+            `rp_filter is 1 on ${name}: with mac: virtual packets come in elsewhere than they go out`,
+            `sysctl net.ipv4.conf.${name}.rp_filter=0, and of "all"`,
+          ),
+        ]
+      : []),
+  ];
+}
+
+async function ipv6Findings(name: string): Promise<readonly Finding[]> {
+  const isOff = (await readNumber(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`)) !== 0;
+  return isOff ? [failing('sysctl', `IPv6 is off on ${name}`, `sysctl net.ipv6.conf.${name}.disable_ipv6=0`)] : [];
+}
+
+/** The kernel takes the higher of an interface's value and that of "all" for both settings looked at. */
+async function strictest(family: 'ipv4', name: string, setting: string): Promise<number> {
+  const values = ['all', name].map((one) => readNumber(`/proc/sys/net/${family}/conf/${one}/${setting}`));
+  return Math.max(...(await Promise.all(values)).map((value) => value ?? 0));
+}
+
+/** Only a bridge of this host can be looked at; switches cannot. */
+async function snoopingFinding(name: string): Promise<Finding> {
+  for (const bridge of [`/sys/class/net/${name}/bridge`, `/sys/class/net/${name}/brport/bridge/bridge`]) {
+    const isSnooping = (await readNumber(`${bridge}/multicast_snooping`)) === 1;
+    const hasQuerier = (await readNumber(`${bridge}/multicast_querier`)) === 1;
+    if (isSnooping && !hasQuerier) {
+      const text = `the bridge of ${name} snoops multicast without a querier: adverts may be held back`;
+      return doubtful('multicast', text, 'switch one of the two, or write mode: unicast');
+    }
+  }
+  return well('multicast', `${name}: if no adverts arrive, let the switch pass 224.0.0.18, or write mode: unicast`);
+}
+
+function addressesOf(name: string): readonly string[] {
+  return (networkInterfaces()[name] ?? []).map(({ address }) => address);
+}
+
+async function readNumber(path: string): Promise<number | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : Number(text);
+}
