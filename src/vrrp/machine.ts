@@ -1,22 +1,27 @@
 /**
  * The machine of one virtual router (RFC 9568, section 6.4), the same for both versions and address families.
  *
- *                    startup, link-up (priority below 255)
+ *                    startup, link-up, fault cleared (priority below 255)
  *      +------------+ ----------------------------------> +--------+
  *      | initialize |                                     | backup |
  *      +------------+ <---------------------------------- +--------+
- *         ^      |        shutdown, link-down               |    ^
- *         |      | startup, link-up           down timer,   |    | higher advert, fence, handed over,
- *         |      | (priority 255)             take-over     v    | resigned, stall, sends or claim failed
+ *         ^      |        shutdown, link-down, fault        |    ^
+ *         |      | startup, link-up,          down timer,   |    | higher advert, fence, handed over,
+ *         |      | fault cleared (255)        take-over     v    | resigned, stall, sends or claim failed
  *         |      |                                        +--------+
  *         |      +--------------------------------------> | active |
  *         +---------------------------------------------- +--------+
- *                         shutdown, link-down
+ *                       shutdown, link-down, fault
  *
  * Beside the LAN's election there is the mastership epoch. Who becomes active claims the highest known epoch plus one
  * and says so over the sync link; an active router that hears of a higher epoch yields at once, even if it hears no
  * advert. It does not come back by its down timer while that fence stands: adverts lost on the LAN while the sync link
  * lives would otherwise throw the addresses to and fro.
+ *
+ * The sync link says two things more. When it is cut off by the death of the peer's process, an active peer has one
+ * more interval to be heard in instead of three. And who is active with less than its full health invites a peer that
+ * stands by with a higher priority, also where preempt is off: it says priority 0 and goes on serving in silence until
+ * the other one is heard, so that the addresses are never without an answer.
  */
 import type { InitializeState, RouterConfig, RouterInput, RouterState, RouterStep } from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
@@ -25,7 +30,9 @@ import { stepActive } from './when-active.ts';
 import { stepBackup } from './when-backup.ts';
 
 /** `nowMs` never goes backwards. The effects are to be performed in their order. */
-export function step(config: RouterConfig, state: RouterState, input: RouterInput, nowMs: number): RouterStep {
+export function step(config: RouterConfig, before: RouterState, input: RouterInput, nowMs: number): RouterStep {
+  const hasNoStandby = before.standbyPriority !== undefined && endsStandby(input);
+  const state: RouterState = hasNoStandby ? { ...before, standbyPriority: undefined } : before;
   switch (state.kind) {
     case 'initialize':
       return stepInitialize(config, state, input, nowMs);
@@ -34,6 +41,12 @@ export function step(config: RouterConfig, state: RouterState, input: RouterInpu
     case 'active':
       return stepActive(config, state, input, nowMs);
   }
+}
+
+/** A peer that is active, or that cannot be heard over the sync link, does not stand by. */
+function endsStandby(input: RouterInput): boolean {
+  if (input.type === 'fence-lifted') return input.cause === 'sync-lost';
+  return input.type === 'fence' || input.type === 'peer-process-died' || input.type === 'peer-absent';
 }
 
 function stepInitialize(config: RouterConfig, state: InitializeState, input: RouterInput, nowMs: number): RouterStep {
@@ -48,17 +61,33 @@ function stepInitialize(config: RouterConfig, state: InitializeState, input: Rou
       return state.isStarted ? stay({ ...state, isStarted: false }) : ignore(state, 'not-running');
     case 'link-down':
       return state.isLinkUp ? stay({ ...state, isLinkUp: false }) : ignore(state, 'link-already-down');
+    case 'fault':
+      if (state.faults.includes(input.reason)) return ignore(state, 'known-fault');
+      return stay({ ...state, faults: [...state.faults, input.reason] });
+    case 'fault-cleared': {
+      const faults = state.faults.filter((reason) => reason !== input.reason);
+      if (faults.length === state.faults.length) return ignore(state, 'unknown-fault');
+      return takePartIfReady(config, { ...state, faults }, 'fault-cleared', nowMs);
+    }
     case 'priority-changed':
       assertPriority(input.priority);
       return stay({ ...state, priority: input.priority });
+    case 'preempt-permitted':
+      return stay({ ...state, isPreemptPermitted: input.isPermitted });
+    case 'peer-standby':
+      return stay({ ...state, standbyPriority: input.priority, epoch: Math.max(state.epoch, input.epoch) });
+    case 'peer-absent':
+      return stay({ ...state, standbyPriority: undefined });
     case 'fence':
       if (input.epoch <= state.epoch) return ignore(state, 'known-epoch');
       return stay({ ...state, epoch: input.epoch });
     case 'timeout':
     case 'advert':
     case 'advert-send-failed':
+    case 'advert-wanted':
     case 'claim-failed':
     case 'fence-lifted':
+    case 'peer-process-died':
     case 'take-over':
     case 'hand-over':
     case 'resign':
@@ -70,10 +99,10 @@ function stepInitialize(config: RouterConfig, state: InitializeState, input: Rou
 function takePartIfReady(
   config: RouterConfig,
   state: InitializeState,
-  cause: 'startup' | 'link-up',
+  cause: 'startup' | 'link-up' | 'fault-cleared',
   nowMs: number,
 ): RouterStep {
-  if (!state.isStarted || !state.isLinkUp) return stay(state);
+  if (!state.isStarted || !state.isLinkUp || state.faults.length > 0) return stay(state);
   if (state.priority === 255) return becomeActive(config, state, { cause, nowMs });
   return becomeBackup(config, state, { cause, nowMs });
 }

@@ -1,12 +1,20 @@
 /** What the machine of one virtual router works with: its configuration, states, inputs and effects. */
 import { assert } from '../base/index.ts';
+import type { AdvertVersion } from './advert.ts';
 
 export type RouterConfig = {
-  /** 1..255; 255 owns the addresses. Where the machine starts from; `priority-changed` changes it later. */
+  readonly version: AdvertVersion;
+  /**
+   * 1..255, in full health; 255 owns the addresses. Where the machine starts from. What trackers make of it comes with
+   * `priority-changed`; an active router below this value has lost health.
+   */
   readonly priority: number;
+  /** Version 3: 10..40950 in steps of 10; version 2: 1000..255000 in steps of 1000. */
   readonly advertIntervalMs: number;
   /** Whether a backup takes over from an active router of lower priority. The owner always does (RFC 9568, 6.1). */
   readonly preempt: boolean;
+  /** How long a backup follows an active router of lower priority before it preempts it; the owner does not wait. */
+  readonly preemptDelayMs: number;
   /** The source address of our adverts, which breaks a tie between two active routers. */
   readonly ownAddress: Uint8Array;
 };
@@ -16,23 +24,35 @@ type Common = {
   readonly priority: number;
   /** The highest mastership epoch heard of; an active router's is the one it has claimed. */
   readonly epoch: number;
+  /** Whether this node is ready to preempt: it has caught up with what the active one knows. */
+  readonly isPreemptPermitted: boolean;
+  /** What the peer's priority is, if it stands by as a backup that could take over. */
+  readonly standbyPriority: number | undefined;
 };
 
-/** Takes no part in the election: not started yet, stopped again, or its link is down. */
+/** Takes no part in the election: not started yet, stopped again, its link is down, or it has a fault. */
 export type InitializeState = Common & {
   readonly kind: 'initialize';
   readonly isStarted: boolean;
   readonly isLinkUp: boolean;
+  /** The reasons of the faults that have not been cleared, each once. */
+  readonly faults: readonly string[];
 };
 
 export type BackupState = Common & {
   readonly kind: 'backup';
   /** The router last heard to be active. */
   readonly active: RemoteRouter | undefined;
+  /** Whether that was by its adverts. What is known from the sync link alone says nothing about the way between us. */
+  readonly isHeard: boolean;
   /** As advertised by the active router; our own as long as none is heard. */
   readonly activeAdvertIntervalMs: number;
   /** When the active router counts as dead. Undefined while a fence stands: the sync link says that it lives. */
   readonly activeDownAtMs: number | undefined;
+  /** What that was before the death of the peer's process moved it forward; undefined: it has not been moved. */
+  readonly regularDownAtMs: number | undefined;
+  /** From when on an active router of lower priority is not followed any more; undefined: it is, or there is none. */
+  readonly preemptAtMs: number | undefined;
   /** What a promotion by the down timer would be due to. */
   readonly promotionCause: PromotionCause;
   /**
@@ -52,6 +72,8 @@ export type ActiveState = Common & {
   /** A router of lower rank is contradicted at once, but not before this. */
   readonly reassertAtMs: number;
   readonly reannounceAtMs: number;
+  /** When a peer in better health may be invited (again); undefined: an operator has chosen us as we are. */
+  readonly inviteAtMs: number | undefined;
 };
 
 export type RouterState = InitializeState | BackupState | ActiveState;
@@ -61,9 +83,10 @@ export type RemoteRouter = { readonly address: Uint8Array; readonly priority: nu
 
 /**
  * The two sides of a switchover, for as long as it may take. `hand-over`: still serving, and yields to the first sign
- * that the other one is active. `take-over`: does not yield to the old one's adverts, whatever their priority.
+ * that the other one is active. `invitation`: so does a router that has lost health, which moreover is silent, so that
+ * one in better health takes over. `take-over`: does not yield to the old one's adverts, whatever their priority.
  */
-export type Grace = { readonly kind: 'hand-over' | 'take-over'; readonly untilMs: number };
+export type Grace = { readonly kind: 'hand-over' | 'invitation' | 'take-over'; readonly untilMs: number };
 
 export type RouterInput =
   | { readonly type: 'startup' }
@@ -71,15 +94,33 @@ export type RouterInput =
   /** The deadline may have passed. A stray one is harmless. */
   | { readonly type: 'timeout' }
   | AdvertInput
+  /** What trackers make of the priority. */
   | { readonly type: 'priority-changed'; readonly priority: number }
+  /** Whether preempting is allowed now. The owner of the addresses does not ask. */
+  | { readonly type: 'preempt-permitted'; readonly isPermitted: boolean }
   | { readonly type: 'link-down' }
+  /** Told to an active router: the link has been away without its noticing. */
   | { readonly type: 'link-up' }
+  /** A fatal tracker: takes no part until it is cleared. Several may stand, each with its own reason. */
+  | { readonly type: 'fault'; readonly reason: string }
+  | { readonly type: 'fault-cleared'; readonly reason: string }
   | { readonly type: 'advert-send-failed' }
+  /** Another node asks an active router to prove by an advert that it lives now. */
+  | { readonly type: 'advert-wanted' }
   /** The addresses could not be claimed: who cannot serve must not be active. */
   | { readonly type: 'claim-failed' }
   | FenceInput
   /** Why the sync link no longer says that the peer is active: the peer said so, or it cannot be heard. */
   | { readonly type: 'fence-lifted'; readonly cause: 'peer-resigned' | 'sync-lost' }
+  /**
+   * The sync link ended with a reset or FIN: the peer's process, which sends its adverts from `address`, is dead. To be
+   * told instead of `fence-lifted`.
+   */
+  | { readonly type: 'peer-process-died'; readonly address: Uint8Array }
+  /** The peer says over the sync link that it stands by, ready to take over, and the highest epoch it knows. */
+  | { readonly type: 'peer-standby'; readonly priority: number; readonly epoch: number }
+  /** The peer could not take over: it has a fault, is behind in sync, or cannot be heard over the sync link. */
+  | { readonly type: 'peer-absent' }
   /** Become active now, in the epoch agreed with the peer (or a higher one, if we know of it). */
   | { readonly type: 'take-over'; readonly epoch: number; readonly graceMs: number }
   /** The peer is about to take over: serve until it is heard to be active, but no longer contest it. */
@@ -120,7 +161,7 @@ export type RouterEffect =
   /** Gratuitous ARP or unsolicited neighbour advertisements for all addresses. */
   | { readonly type: 'announce' };
 
-export type PromotionCause = 'active-silent' | 'active-resigned' | 'preempt';
+export type PromotionCause = 'active-silent' | 'active-resigned' | 'peer-died' | 'preempt';
 
 export type TransitionCause =
   | PromotionCause
@@ -128,11 +169,14 @@ export type TransitionCause =
   | 'shutdown'
   | 'link-up'
   | 'link-down'
+  | 'fault'
+  | 'fault-cleared'
   | 'higher-priority'
   | 'higher-address'
   | 'fence'
   | 'take-over'
   | 'hand-over'
+  | 'weakened'
   | 'resign'
   | 'stall'
   | 'send-failures'
@@ -144,14 +188,21 @@ export const ignoreReasons = [
   'already-running',
   'link-already-up',
   'link-already-down',
+  'known-fault',
+  'unknown-fault',
   'not-due',
   'fenced',
   'not-fenced',
   'not-active',
+  'not-backup',
+  'unheard',
+  'other-router',
+  'due-sooner',
   'lower-priority',
   'lower-address',
   'same-address',
   'taking-over',
+  'inviting',
   'stale-epoch',
   'known-epoch',
   'already-counted',
@@ -164,10 +215,22 @@ export type RouterStep<State extends RouterState = RouterState> = {
   readonly ignored: IgnoreReason | undefined;
 };
 
-/** `epoch` is the highest one known from an earlier life; the link counts as up until `link-down`. */
+/**
+ * `epoch` is the highest one known from an earlier life; the link counts as up until `link-down`, and preempting as
+ * permitted until it is told otherwise.
+ */
 export function initialState(config: RouterConfig, epoch = 0): InitializeState {
   assertPriority(config.priority);
-  return { kind: 'initialize', isStarted: false, isLinkUp: true, priority: config.priority, epoch };
+  return {
+    kind: 'initialize',
+    isStarted: false,
+    isLinkUp: true,
+    faults: [],
+    priority: config.priority,
+    epoch,
+    isPreemptPermitted: true,
+    standbyPriority: undefined,
+  };
 }
 
 /** When `timeout` is due; undefined: never. */

@@ -1,4 +1,5 @@
 /** From one state into another: what is done on leaving the old one and on entering the new one. */
+import type { AdvertVersion } from './advert.ts';
 import type {
   BackupState,
   Grace,
@@ -25,8 +26,8 @@ export function becomeActive(config: RouterConfig, from: RouterState, promotion:
   const epoch = Math.max(from.epoch + 1, epochMin);
   return {
     state: {
+      ...commonOf(from),
       kind: 'active',
-      priority: from.priority,
       epoch,
       nextAdvertAtMs: toMicroseconds(nowMs + config.advertIntervalMs),
       grace,
@@ -34,6 +35,7 @@ export function becomeActive(config: RouterConfig, from: RouterState, promotion:
       lastAdvertFailed: false,
       reassertAtMs: nowMs,
       reannounceAtMs: nowMs,
+      inviteAtMs: cause === 'take-over' ? undefined : nowMs,
     },
     effects: [
       { type: 'transition', from: from.kind, to: 'active', cause },
@@ -60,24 +62,30 @@ export function becomeBackup(config: RouterConfig, from: RouterState, demotion: 
   const { cause, nowMs, to, hasYielded = false, isFenced = false, epoch = from.epoch } = demotion;
   const activeAdvertIntervalMs = to?.advertIntervalMs ?? config.advertIntervalMs;
   const state: BackupState = {
+    ...commonOf(from),
     kind: 'backup',
-    priority: from.priority,
     epoch,
     active: to?.active,
+    isHeard: to?.advertIntervalMs !== undefined,
     activeAdvertIntervalMs,
-    activeDownAtMs: isFenced ? undefined : downAtMs(from.priority, activeAdvertIntervalMs, nowMs),
+    activeDownAtMs: isFenced ? undefined : downAtMs(config.version, from.priority, activeAdvertIntervalMs, nowMs),
+    regularDownAtMs: undefined,
+    preemptAtMs: undefined,
     promotionCause: 'active-silent',
     hasYielded,
   };
   return { state, effects: leave(from, 'backup', cause), ignored: undefined };
 }
 
-/** Out of the election: stopped, or without a link. Who was active and still can says goodbye. */
-export function becomeInitialize(from: RouterState, cause: 'shutdown' | 'link-down'): RouterStep {
-  const { priority, epoch } = from;
+/** Out of the election: stopped, without a link, or with a fault. Who was active and still can says goodbye. */
+export function becomeInitialize(
+  from: RouterState,
+  cause: 'shutdown' | 'link-down' | 'fault',
+  faults: readonly string[] = [],
+): RouterStep {
   const isLinkUp = cause !== 'link-down';
   return {
-    state: { kind: 'initialize', isStarted: cause === 'link-down', isLinkUp, priority, epoch },
+    state: { ...commonOf(from), kind: 'initialize', isStarted: cause !== 'shutdown', isLinkUp, faults },
     effects:
       from.kind === 'active' && isLinkUp
         ? leaveWithGoodbye(from, 'initialize', cause)
@@ -93,8 +101,18 @@ export function resign(config: RouterConfig, from: RouterState, nowMs: number): 
 }
 
 /** When an active router that was heard at `nowMs` counts as dead. */
-export function downAtMs(priority: number, activeAdvertIntervalMs: number, nowMs: number): number {
-  return toMicroseconds(nowMs + activeDownIntervalMs(priority, activeAdvertIntervalMs));
+export function downAtMs(
+  version: AdvertVersion,
+  priority: number,
+  activeAdvertIntervalMs: number,
+  nowMs: number,
+): number {
+  return toMicroseconds(nowMs + activeDownIntervalMs(priority, activeAdvertIntervalMs, version));
+}
+
+/** What a router knows in every state. */
+function commonOf({ priority, epoch, isPreemptPermitted, standbyPriority }: RouterState) {
+  return { priority, epoch, isPreemptPermitted, standbyPriority };
 }
 
 function leave(from: RouterState, to: StateKind, cause: TransitionCause): readonly RouterEffect[] {

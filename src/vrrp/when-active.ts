@@ -1,10 +1,13 @@
 /** The active state (RFC 9568, 6.4.3), and what Tandem adds to it. */
 import { compareIp } from '../base/index.ts';
+import { causeOfYielding, graceInForce } from './grace.ts';
+import { invite, isInviting } from './invitation.ts';
 import type {
   ActiveState,
   AdvertInput,
   FenceInput,
   Grace,
+  IgnoreReason,
   RemoteRouter,
   RouterConfig,
   RouterEffect,
@@ -32,19 +35,26 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
     case 'startup':
       return ignore(state, 'already-running');
     case 'link-up':
-      return ignore(state, 'link-already-up');
+      return announceAgain(state, 'link-already-up', nowMs);
     case 'shutdown':
     case 'link-down':
       return becomeInitialize(state, input.type);
+    case 'fault':
+      return becomeInitialize(state, 'fault', [input.reason]);
+    case 'fault-cleared':
+      return ignore(state, 'unknown-fault');
     case 'timeout':
       return onTimeout(config, state, nowMs);
     case 'advert':
       return onAdvert(config, state, input, nowMs);
     case 'priority-changed':
-      assertPriority(input.priority);
-      return stay({ ...state, priority: input.priority });
+      return onPriorityChanged(config, state, input.priority, nowMs);
+    case 'preempt-permitted':
+      return stay({ ...state, isPreemptPermitted: input.isPermitted });
     case 'advert-send-failed':
       return onSendFailed(config, state, nowMs);
+    case 'advert-wanted':
+      return onAdvertWanted(state, nowMs);
     case 'claim-failed':
       return becomeBackup(config, state, { cause: 'claim-failed', nowMs });
     case 'fence':
@@ -52,6 +62,12 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
     case 'fence-lifted':
       // The peer was active beside us until now, and may have answered for the addresses after we announced them.
       return input.cause === 'peer-resigned' ? stay(state, [{ type: 'announce' }]) : ignore(state, 'not-fenced');
+    case 'peer-process-died':
+      return ignore(state, 'not-backup');
+    case 'peer-standby':
+      return onPeerStandby(config, state, input, nowMs);
+    case 'peer-absent':
+      return stay({ ...state, standbyPriority: undefined });
     case 'take-over':
       return onTakeOver(config, state, input, nowMs);
     case 'hand-over':
@@ -66,22 +82,21 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
  * machine, a stopped process. It then finds itself active without being so.
  */
 function hasStalled(config: RouterConfig, state: ActiveState, nowMs: number): boolean {
-  return nowMs > state.nextAdvertAtMs + activeDownIntervalMs(state.priority, config.advertIntervalMs);
+  const { version, advertIntervalMs } = config;
+  return nowMs > state.nextAdvertAtMs + activeDownIntervalMs(state.priority, advertIntervalMs, version);
 }
 
 function onTimeout(config: RouterConfig, state: ActiveState, nowMs: number): RouterStep {
   if (nowMs < state.nextAdvertAtMs) return ignore(state, 'not-due');
-  const grace = graceInForce(state, nowMs) === undefined ? undefined : state.grace;
-  return stay(
-    {
-      ...state,
-      grace,
-      nextAdvertAtMs: followingAdvertAtMs(config, state, nowMs),
-      missedAdverts: state.lastAdvertFailed ? state.missedAdverts : 0,
-      lastAdvertFailed: false,
-    },
-    [{ type: 'send-advert', priority: state.priority }],
-  );
+  const going: ActiveState = {
+    ...state,
+    grace: graceInForce(state, nowMs) === undefined ? undefined : state.grace,
+    nextAdvertAtMs: followingAdvertAtMs(config, state, nowMs),
+    missedAdverts: state.lastAdvertFailed ? state.missedAdverts : 0,
+    lastAdvertFailed: false,
+  };
+  if (isInviting(config, going, nowMs)) return invite(config, going, nowMs);
+  return stay(going, [{ type: 'send-advert', priority: state.priority }]);
 }
 
 /** Counted from the deadline, not from now: timers are late by a part of a millisecond, and at 10 ms that adds up. */
@@ -92,13 +107,19 @@ function followingAdvertAtMs(config: RouterConfig, state: ActiveState, nowMs: nu
 
 function onAdvert(config: RouterConfig, state: ActiveState, advert: AdvertInput, nowMs: number): RouterStep {
   if (advert.priority === 0) {
+    // Who resigns has been active, beside us: its neighbours may still believe in it.
+    const { effects, ...announced } = announcement(state, nowMs);
     const nextAdvertAtMs = toMicroseconds(nowMs + config.advertIntervalMs);
-    return stay({ ...state, nextAdvertAtMs }, [{ type: 'send-advert', priority: state.priority }]);
+    return stay({ ...state, ...announced, nextAdvertAtMs }, [
+      { type: 'send-advert', priority: state.priority },
+      ...effects,
+    ]);
   }
   const other: RemoteRouter = { address: advert.source, priority: advert.priority };
   const to = { active: other, advertIntervalMs: advert.advertIntervalMs };
   const grace = graceInForce(state, nowMs);
-  if (grace === 'hand-over') return becomeBackup(config, state, { cause: 'hand-over', nowMs, to, hasYielded: true });
+  const cause = causeOfYielding(grace);
+  if (cause !== undefined) return becomeBackup(config, state, { cause, nowMs, to, hasYielded: true });
   const rank = compareRank(other, ownRank(config, state));
   // Two nodes with one address cannot tell each other's adverts from their own; answering would never end.
   if (rank === 0) return ignore(state, 'same-address');
@@ -119,14 +140,32 @@ function reassert(
   nowMs: number,
 ): RouterStep {
   if (nowMs < state.reassertAtMs) return ignore(state, reason);
-  const isAnnounced = nowMs >= state.reannounceAtMs;
-  const effects: readonly RouterEffect[] = [
-    { type: 'send-advert', priority: state.priority },
-    ...(isAnnounced ? [{ type: 'announce' } as const] : []),
-  ];
+  const { effects, ...announced } = announcement(state, nowMs);
   const reassertAtMs = toMicroseconds(nowMs + config.advertIntervalMs);
-  const reannounceAtMs = isAnnounced ? nowMs + reannounceIntervalMs : state.reannounceAtMs;
-  return ignore({ ...state, reassertAtMs, reannounceAtMs }, reason, effects);
+  return ignore({ ...state, ...announced, reassertAtMs }, reason, [
+    { type: 'send-advert', priority: state.priority },
+    ...effects,
+  ]);
+}
+
+/** Neighbours and bridges may have been led elsewhere in the meantime, even if nothing is to be changed here. */
+function announceAgain(state: ActiveState, reason: IgnoreReason, nowMs: number): RouterStep {
+  const { effects, ...announced } = announcement(state, nowMs);
+  return ignore({ ...state, ...announced }, reason, effects);
+}
+
+function announcement(
+  { reannounceAtMs }: ActiveState,
+  nowMs: number,
+): { readonly effects: readonly RouterEffect[]; readonly reannounceAtMs: number } {
+  if (nowMs < reannounceAtMs) return { effects: [], reannounceAtMs };
+  return { effects: [{ type: 'announce' }], reannounceAtMs: nowMs + reannounceIntervalMs };
+}
+
+function onAdvertWanted(state: ActiveState, nowMs: number): RouterStep {
+  // An advert would take the invitation back.
+  if (graceInForce(state, nowMs) === 'invitation') return ignore(state, 'inviting');
+  return stay(state, [{ type: 'send-advert', priority: state.priority }]);
 }
 
 /** An advert that does not leave is one that the others miss; three of them, and they have elected another. */
@@ -137,24 +176,53 @@ function onSendFailed(config: RouterConfig, state: ActiveState, nowMs: number): 
   return stay({ ...state, missedAdverts, lastAdvertFailed: true });
 }
 
-/** The higher epoch stays; if both claimed the same one, who would win the election on the LAN. */
+/**
+ * The higher epoch stays; if both claimed the same one, who would win the election on the LAN. A peer that loses has
+ * been active nevertheless, and announced itself.
+ */
 function onFence(config: RouterConfig, state: ActiveState, fence: FenceInput, nowMs: number): RouterStep {
-  if (fence.epoch < state.epoch) return ignore(state, 'stale-epoch');
-  const isHandingOver = graceInForce(state, nowMs) === 'hand-over';
+  if (fence.epoch < state.epoch) return announceAgain(state, 'stale-epoch', nowMs);
+  const yielding = causeOfYielding(graceInForce(state, nowMs));
   const other: RemoteRouter = { address: fence.address, priority: fence.priority };
-  if (fence.epoch === state.epoch && !isHandingOver) {
+  if (fence.epoch === state.epoch && yielding === undefined) {
     const rank = compareRank(other, ownRank(config, state));
     if (rank === 0) return ignore(state, 'same-address');
-    if (rank < 0) return ignore(state, other.priority === state.priority ? 'lower-address' : 'lower-priority');
+    const reason = other.priority === state.priority ? 'lower-address' : 'lower-priority';
+    if (rank < 0) return announceAgain(state, reason, nowMs);
   }
   return becomeBackup(config, state, {
-    cause: isHandingOver ? 'hand-over' : 'fence',
+    cause: yielding ?? 'fence',
     nowMs,
     to: { active: other },
     hasYielded: true,
     isFenced: true,
     epoch: fence.epoch,
   });
+}
+
+/**
+ * A peer that stands by and knows a higher epoch than ours has been active without our noticing: neither adverts nor
+ * the sync link passed. Its announcements are undone, and its epoch is overtaken, so that ours is the highest again.
+ */
+function onPeerStandby(
+  config: RouterConfig,
+  state: ActiveState,
+  peer: { readonly priority: number; readonly epoch: number },
+  nowMs: number,
+): RouterStep {
+  const known: ActiveState = { ...state, standbyPriority: peer.priority };
+  if (peer.epoch <= state.epoch) return isInviting(config, known, nowMs) ? invite(config, known, nowMs) : stay(known);
+  const { effects, ...announced } = announcement(state, nowMs);
+  const epoch = peer.epoch + 1;
+  return stay({ ...known, ...announced, epoch }, [{ type: 'claim-epoch', epoch }, ...effects]);
+}
+
+function onPriorityChanged(config: RouterConfig, state: ActiveState, priority: number, nowMs: number): RouterStep {
+  assertPriority(priority);
+  // Health that is lost now counts also for a router that an operator has chosen.
+  const inviteAtMs = priority < state.priority ? (state.inviteAtMs ?? nowMs) : state.inviteAtMs;
+  const changed: ActiveState = { ...state, priority, inviteAtMs };
+  return isInviting(config, changed, nowMs) ? invite(config, changed, nowMs) : stay(changed);
 }
 
 /** Active already: the operator says that we are the one, so whoever else believes to be it is told so. */
@@ -170,10 +238,6 @@ function onTakeOver(
     ...promoted,
     effects: promoted.effects.filter(({ type }) => type !== 'transition' && type !== 'claim-addresses'),
   };
-}
-
-function graceInForce(state: ActiveState, nowMs: number): Grace['kind'] | undefined {
-  return state.grace !== undefined && nowMs < state.grace.untilMs ? state.grace.kind : undefined;
 }
 
 function ownRank(config: RouterConfig, state: ActiveState): RemoteRouter {

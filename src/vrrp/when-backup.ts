@@ -1,4 +1,5 @@
 /** The backup state (RFC 9568, 6.4.2), and what Tandem adds to it. */
+import { compareIp } from '../base/index.ts';
 import type { AdvertInput, BackupState, RouterConfig, RouterInput, RouterStep } from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
 import { skewMs, toMicroseconds } from './timing.ts';
@@ -18,12 +19,24 @@ export function stepBackup(config: RouterConfig, state: BackupState, input: Rout
     case 'advert':
       return onAdvert(config, state, input, nowMs);
     case 'priority-changed':
-      return onPriorityChanged(state, input.priority);
+      return onPriorityChanged(config, state, input.priority);
+    case 'preempt-permitted':
+      return onPreemptPermitted(config, state, input.isPermitted, nowMs);
+    case 'fault':
+      return becomeInitialize(state, 'fault', [input.reason]);
+    case 'fault-cleared':
+      return ignore(state, 'unknown-fault');
+    case 'peer-standby':
+      return stay({ ...state, standbyPriority: input.priority, epoch: Math.max(state.epoch, input.epoch) });
+    case 'peer-absent':
+      return stay({ ...state, standbyPriority: undefined });
     case 'fence':
       if (input.epoch <= state.epoch) return ignore(state, 'known-epoch');
       return stay({ ...state, epoch: input.epoch });
     case 'fence-lifted':
-      return onFenceLifted(state, input.cause, nowMs);
+      return onFenceLifted(config, state, input.cause, nowMs);
+    case 'peer-process-died':
+      return onPeerProcessDied(config, state, input.address, nowMs);
     case 'take-over':
       return becomeActive(config, state, {
         cause: 'take-over',
@@ -34,6 +47,7 @@ export function stepBackup(config: RouterConfig, state: BackupState, input: Rout
     case 'hand-over':
     case 'resign':
     case 'advert-send-failed':
+    case 'advert-wanted':
     case 'claim-failed':
       return ignore(state, 'not-active');
   }
@@ -46,40 +60,105 @@ function onTimeout(config: RouterConfig, state: BackupState, nowMs: number): Rou
 }
 
 function onAdvert(config: RouterConfig, state: BackupState, advert: AdvertInput, nowMs: number): RouterStep {
-  if (advert.priority === 0) return stay(expectResignation(state, nowMs));
+  if (advert.priority === 0) return stay(expectResignation(config, state, nowMs));
   const active = { address: advert.source, priority: advert.priority };
-  const mayPreempt = (config.preempt || state.priority === 255) && !state.hasYielded;
-  if (mayPreempt && advert.priority < state.priority) {
+  const preemptAtMs = preemptionAtMs(config, state, advert, nowMs);
+  // Whoever said that it was dead: it is not.
+  const alive: BackupState = { ...state, active, isHeard: true, preemptAtMs, regularDownAtMs: undefined };
+  if (preemptAtMs !== undefined && preemptAtMs <= nowMs) {
     // Not arming the timer anew is what preempts: it runs out although there are adverts.
-    return ignore({ ...state, active, promotionCause: 'preempt' }, 'lower-priority');
+    const activeDownAtMs = state.regularDownAtMs ?? state.activeDownAtMs;
+    return ignore({ ...alive, activeDownAtMs, promotionCause: 'preempt' }, 'lower-priority');
   }
   return stay({
-    ...state,
-    active,
+    ...alive,
     activeAdvertIntervalMs: advert.advertIntervalMs,
-    activeDownAtMs: downAtMs(state.priority, advert.advertIntervalMs, nowMs),
+    activeDownAtMs: downAtMs(config.version, state.priority, advert.advertIntervalMs, nowMs),
     promotionCause: 'active-silent',
   });
 }
 
-function onFenceLifted(state: BackupState, cause: 'peer-resigned' | 'sync-lost', nowMs: number): RouterStep {
+/** From when on such adverts are not followed; undefined: they are. The delay counts from the first of them. */
+function preemptionAtMs(
+  config: RouterConfig,
+  state: BackupState,
+  advert: AdvertInput,
+  nowMs: number,
+): number | undefined {
+  if (advert.priority >= state.priority || state.hasYielded) return undefined;
+  if (state.priority === 255) return nowMs;
+  if (!config.preempt || !state.isPreemptPermitted) return undefined;
+  return state.preemptAtMs ?? toMicroseconds(nowMs + config.preemptDelayMs);
+}
+
+/** A permission that is taken away while the timer runs out against a living router gives that one its time again. */
+function onPreemptPermitted(
+  config: RouterConfig,
+  state: BackupState,
+  isPreemptPermitted: boolean,
+  nowMs: number,
+): RouterStep {
+  const isPreempting = state.promotionCause === 'preempt' && state.priority !== 255;
+  if (isPreemptPermitted || !isPreempting) return stay({ ...state, isPreemptPermitted });
+  return stay({
+    ...state,
+    isPreemptPermitted,
+    preemptAtMs: undefined,
+    activeDownAtMs: downAtMs(config.version, state.priority, state.activeAdvertIntervalMs, nowMs),
+    promotionCause: 'active-silent',
+  });
+}
+
+function onFenceLifted(
+  config: RouterConfig,
+  state: BackupState,
+  cause: 'peer-resigned' | 'sync-lost',
+  nowMs: number,
+): RouterStep {
   if (state.activeDownAtMs !== undefined) return ignore(state, 'not-fenced');
   // A peer that says it is not active is as good as a priority-0 advert. One that is silent may still be active, and
   // gets the time for three adverts.
-  if (cause === 'peer-resigned') return stay(expectResignation(state, nowMs));
-  return stay({ ...state, activeDownAtMs: downAtMs(state.priority, state.activeAdvertIntervalMs, nowMs) });
+  if (cause === 'peer-resigned') return stay(expectResignation(config, state, nowMs));
+  const activeDownAtMs = downAtMs(config.version, state.priority, state.activeAdvertIntervalMs, nowMs);
+  return stay({ ...state, activeDownAtMs });
 }
 
-function expectResignation(state: BackupState, nowMs: number): BackupState {
-  const activeDownAtMs = toMicroseconds(nowMs + skewMs(state.priority, state.activeAdvertIntervalMs));
-  return { ...state, activeDownAtMs, promotionCause: 'active-resigned' };
+/**
+ * A living router is heard within an interval, also one whose main process alone has died: until it has given up its
+ * addresses, which it says with priority 0. The skew keeps the order among several backups. Behind a fence nothing is
+ * heard of a living router either, so silence proves nothing there, and the peer gets the time for three adverts.
+ */
+function onPeerProcessDied(config: RouterConfig, state: BackupState, address: Uint8Array, nowMs: number): RouterStep {
+  if (state.activeDownAtMs === undefined) return onFenceLifted(config, state, 'sync-lost', nowMs);
+  if (state.active === undefined || !state.isHeard) return ignore(state, 'unheard');
+  if (compareIp(state.active.address, address) !== 0) return ignore(state, 'other-router');
+  const { activeAdvertIntervalMs, activeDownAtMs } = state;
+  const skew = skewMs(state.priority, activeAdvertIntervalMs, config.version);
+  const shortenedMs = toMicroseconds(nowMs + activeAdvertIntervalMs + skew);
+  if (activeDownAtMs <= shortenedMs) return ignore(state, 'due-sooner');
+  const regularDownAtMs = state.regularDownAtMs ?? activeDownAtMs;
+  return stay({ ...state, activeDownAtMs: shortenedMs, regularDownAtMs, promotionCause: 'peer-died' });
+}
+
+function expectResignation(config: RouterConfig, state: BackupState, nowMs: number): BackupState {
+  const skew = skewMs(state.priority, state.activeAdvertIntervalMs, config.version);
+  const activeDownAtMs = toMicroseconds(nowMs + skew);
+  return { ...state, activeDownAtMs, regularDownAtMs: undefined, promotionCause: 'active-resigned' };
 }
 
 /** The timer that runs contains the skew once, be it a down interval or a resignation: only the skew moves. */
-function onPriorityChanged(state: BackupState, priority: number): RouterStep {
+function onPriorityChanged(config: RouterConfig, state: BackupState, priority: number): RouterStep {
   assertPriority(priority);
-  const { activeDownAtMs, activeAdvertIntervalMs } = state;
-  if (activeDownAtMs === undefined) return stay({ ...state, priority });
-  const moveMs = skewMs(priority, activeAdvertIntervalMs) - skewMs(state.priority, activeAdvertIntervalMs);
-  return stay({ ...state, priority, activeDownAtMs: toMicroseconds(activeDownAtMs + moveMs) });
+  const { activeAdvertIntervalMs } = state;
+  const moveMs =
+    skewMs(priority, activeAdvertIntervalMs, config.version) -
+    skewMs(state.priority, activeAdvertIntervalMs, config.version);
+  const moved = (atMs: number | undefined) => (atMs === undefined ? undefined : toMicroseconds(atMs + moveMs));
+  const { activeDownAtMs, regularDownAtMs } = state;
+  return stay({
+    ...state,
+    priority,
+    activeDownAtMs: moved(activeDownAtMs),
+    regularDownAtMs: moved(regularDownAtMs),
+  });
 }

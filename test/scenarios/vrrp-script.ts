@@ -2,7 +2,8 @@
  * Plays a script against the VRRP machine. A script is prose (lines that start with #) and blocks, separated by empty
  * lines: commands, a line of dashes, and what they print. Commands:
  *
- *   router priority=100 interval=1000 address=192.0.2.10 preempt=off epoch=0     a new machine, at time 0
+ *   router priority=100 interval=1000 address=192.0.2.10 preempt=off delay=0 version=3 epoch=0
+ *                                a new machine, at time 0
  *   TIME INPUT key=value …       deadlines up to TIME (ms) fire, then the input arrives; but if it is TIME already, the
  *                                input comes first
  *   run TIME                     deadlines up to TIME fire
@@ -44,18 +45,26 @@ export function printEffect(effect: RouterEffect): string {
 }
 
 export function printState(state: RouterState): string {
-  const common = `priority ${state.priority}, epoch ${state.epoch}`;
+  const common = [
+    `priority ${state.priority}, epoch ${state.epoch}`,
+    ...(state.isPreemptPermitted ? [] : ['may not preempt']),
+    ...(state.standbyPriority === undefined ? [] : [`peer stands by with ${state.standbyPriority}`]),
+  ].join(', ');
   switch (state.kind) {
     case 'initialize': {
       const reason = !state.isStarted ? 'stopped' : 'started';
-      return `initialize, ${common}, ${reason}, link ${state.isLinkUp ? 'up' : 'down'}`;
+      const faults = state.faults.map((fault) => `, fault ${fault}`).join('');
+      return `initialize, ${common}, ${reason}, link ${state.isLinkUp ? 'up' : 'down'}${faults}`;
     }
     case 'backup': {
       const active =
         state.active === undefined ? 'unknown' : `${formatIp(state.active.address)}/${state.active.priority}`;
       const down = state.activeDownAtMs === undefined ? 'fenced' : `down at ${state.activeDownAtMs}`;
+      const regular = state.regularDownAtMs === undefined ? '' : ` instead of ${state.regularDownAtMs}`;
       const yielded = state.hasYielded ? ', yielded' : '';
-      return `backup, ${common}, active ${active} every ${state.activeAdvertIntervalMs}, ${down}${yielded}`;
+      const preempting = state.preemptAtMs === undefined ? '' : `, preempting from ${state.preemptAtMs}`;
+      const every = `every ${state.activeAdvertIntervalMs}`;
+      return `backup, ${common}, active ${active} ${every}, ${down}${regular}${yielded}${preempting}`;
     }
     case 'active': {
       const grace = state.grace === undefined ? '' : `, ${state.grace.kind} until ${state.grace.untilMs}`;
@@ -88,8 +97,10 @@ class Player {
     const fields = fieldsOf(text);
     this.#config = {
       priority: fields.number('priority', 100),
+      version: fields.number('version', 3) === 2 ? 2 : 3,
       advertIntervalMs: fields.number('interval', 1000),
       preempt: fields.text('preempt', 'off') === 'on',
+      preemptDelayMs: fields.number('delay', 0),
       ownAddress: fields.address('address', '192.0.2.10'),
     };
     this.#state = initialState(this.#config, fields.number('epoch', 0));
@@ -170,6 +181,8 @@ function parseInput(type: string, fields: Fields): RouterInput {
     case 'advert-send-failed':
     case 'claim-failed':
     case 'resign':
+    case 'advert-wanted':
+    case 'peer-absent':
       return { type };
     case 'advert':
       return {
@@ -178,6 +191,15 @@ function parseInput(type: string, fields: Fields): RouterInput {
         advertIntervalMs: fields.number('interval', 1000),
         source: fields.address('from', '192.0.2.20'),
       };
+    case 'preempt-permitted':
+      return { type, isPermitted: fields.text('permitted') === 'yes' };
+    case 'fault':
+    case 'fault-cleared':
+      return { type, reason: fields.text('reason') };
+    case 'peer-standby':
+      return { type, priority: fields.number('priority'), epoch: fields.number('epoch', 0) };
+    case 'peer-process-died':
+      return { type, address: fields.address('from', '192.0.2.20') };
     case 'priority-changed':
       return { type, priority: fields.number('priority') };
     case 'fence':

@@ -118,7 +118,7 @@ function randomConfigs(random: Random): Record<NodeName, RouterConfig> {
     items[Math.floor(random.next() * items.length)] ?? items[0];
   const advertIntervalMs = pick(30, 100, 200);
   const preempt = pick(true, false);
-  const common = { advertIntervalMs, preempt };
+  const common = { version: 3, advertIntervalMs, preempt, preemptDelayMs: 0 } as const;
   return {
     a: { ...common, priority: pick(100, 200), ownAddress: Uint8Array.of(192, 0, 2, 251) },
     b: { ...common, priority: pick(50, 100, 150), ownAddress: Uint8Array.of(192, 0, 2, 252) },

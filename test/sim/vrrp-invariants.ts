@@ -27,7 +27,7 @@ export class Invariants {
     this.#world = world;
     this.#intervalMs = world.nodes.a.config.advertIntervalMs;
     // The lowest priority that a run sets waits the longest.
-    this.#downMs = activeDownIntervalMs(1, this.#intervalMs);
+    this.#downMs = activeDownIntervalMs(1, this.#intervalMs, world.nodes.a.config.version);
     this.#graceMs = graceMs;
   }
 

@@ -55,7 +55,10 @@ export type Transition = {
 /** What the node may tell the router; the rest it finds out by itself. */
 export type RouterCommand = Exclude<
   RouterInput,
-  { readonly type: 'startup' | 'shutdown' | 'timeout' | 'advert' | 'advert-send-failed' | 'claim-failed' }
+  {
+    readonly type:
+      'startup' | 'shutdown' | 'timeout' | 'advert' | 'advert-wanted' | 'advert-send-failed' | 'claim-failed';
+  }
 >;
 
 export type RouterStatus = {
@@ -70,6 +73,8 @@ export type RouterStatus = {
   readonly epoch: number;
   /** Backup because the sync link says that the peer is active, although no advert is heard. */
   readonly isFenced: boolean;
+  /** The faults for which this router takes no part. */
+  readonly faults: readonly string[];
   readonly stateForMs: number;
   readonly lastCause: TransitionCause | undefined;
   readonly lastDropReason: DropReason | undefined;

@@ -107,6 +107,7 @@ export class VirtualRouter {
       isFenced: state.kind === 'backup' && state.activeDownAtMs === undefined,
       stateForMs: this.#ports.clock.nowMs() - this.#sinceMs,
       lastCause: this.#lastCause,
+      faults: state.kind === 'initialize' ? state.faults : [],
       lastDropReason: this.#lastDropReason,
       lastSendError: this.#lastSendError,
       peerChecksumForm: this.#peerChecksumForm,

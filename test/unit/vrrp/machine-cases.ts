@@ -3,9 +3,11 @@ import type { RouterConfig, RouterInput, RouterState } from '../../../src/vrrp/i
 
 export const nowMs = 10_000;
 export const config: RouterConfig = {
+  version: 3,
   priority: 100,
   advertIntervalMs: 1000,
   preempt: false,
+  preemptDelayMs: 0,
   ownAddress: Uint8Array.of(192, 0, 2, 10),
 };
 export const preempting: RouterConfig = { ...config, preempt: true };
@@ -13,13 +15,16 @@ export const preempting: RouterConfig = { ...config, preempt: true };
 const lowerAddress = Uint8Array.of(192, 0, 2, 9);
 const higherAddress = Uint8Array.of(192, 0, 2, 100);
 
-const common = { priority: 100, epoch: 5 };
+const common = { priority: 100, epoch: 5, isPreemptPermitted: true, standbyPriority: undefined };
 const backup = {
   ...common,
   kind: 'backup',
   active: { address: higherAddress, priority: 100 },
+  isHeard: true,
   activeAdvertIntervalMs: 1000,
   activeDownAtMs: nowMs + 2000,
+  regularDownAtMs: undefined,
+  preemptAtMs: undefined,
   promotionCause: 'active-silent',
   hasYielded: false,
 } as const;
@@ -32,15 +37,34 @@ const active = {
   lastAdvertFailed: false,
   reassertAtMs: nowMs,
   reannounceAtMs: nowMs,
+  inviteAtMs: nowMs,
 } as const;
 
 export const states = {
-  stopped: { state: { ...common, kind: 'initialize', isStarted: false, isLinkUp: true }, config },
-  'link down': { state: { ...common, kind: 'initialize', isStarted: true, isLinkUp: false }, config },
+  stopped: { state: { ...common, kind: 'initialize', isStarted: false, isLinkUp: true, faults: [] }, config },
+  'link down': { state: { ...common, kind: 'initialize', isStarted: true, isLinkUp: false, faults: [] }, config },
+  'with a fault': {
+    state: { ...common, kind: 'initialize', isStarted: true, isLinkUp: true, faults: ['disk'] },
+    config,
+  },
   backup: { state: backup, config },
   'backup that preempts': { state: backup, config: preempting },
+  'backup that may not preempt': { state: { ...backup, isPreemptPermitted: false }, config: preempting },
+  'backup that preempts later': { state: backup, config: { ...preempting, preemptDelayMs: 1500 } },
+  'backup that is preempting': {
+    state: { ...backup, preemptAtMs: nowMs - 1, promotionCause: 'preempt' },
+    config: preempting,
+  },
+  'backup that has heard nobody': { state: { ...backup, active: undefined, isHeard: false }, config },
+  'backup whose peer died': {
+    state: { ...backup, activeDownAtMs: nowMs + 900, regularDownAtMs: nowMs + 2000, promotionCause: 'peer-died' },
+    config: preempting,
+  },
   'backup, down timer due': { state: { ...backup, activeDownAtMs: nowMs }, config },
-  'fenced backup': { state: { ...backup, activeDownAtMs: undefined, hasYielded: true }, config: preempting },
+  'fenced backup': {
+    state: { ...backup, isHeard: false, activeDownAtMs: undefined, hasYielded: true },
+    config: preempting,
+  },
   active: { state: active, config },
   'active, advert due': { state: { ...active, nextAdvertAtMs: nowMs }, config },
   'active, two adverts missed': { state: { ...active, missedAdverts: 2 }, config },
@@ -49,6 +73,17 @@ export const states = {
   'handed over in vain': { state: { ...active, grace: { kind: 'hand-over', untilMs: nowMs } }, config },
   'taking over': { state: { ...active, grace: { kind: 'take-over', untilMs: nowMs + 1 } }, config },
   'has taken over': { state: { ...active, grace: { kind: 'take-over', untilMs: nowMs } }, config },
+  weakened: { state: { ...active, priority: 60 }, config },
+  'active, peer stands by': { state: { ...active, standbyPriority: 90 }, config },
+  'weakened, advert due': {
+    state: { ...active, priority: 60, standbyPriority: 90, nextAdvertAtMs: nowMs },
+    config,
+  },
+  'weakened, by an operator': { state: { ...active, priority: 60, inviteAtMs: undefined }, config },
+  inviting: {
+    state: { ...active, priority: 60, standbyPriority: 90, grace: { kind: 'invitation', untilMs: nowMs + 1 } },
+    config,
+  },
   'active, has just answered': { state: { ...active, reassertAtMs: nowMs + 1, reannounceAtMs: nowMs + 1 }, config },
   'active, late by its down interval': { state: { ...active, nextAdvertAtMs: nowMs - 3609.375 }, config },
   stalled: { state: { ...active, nextAdvertAtMs: nowMs - 3609.376 }, config },
@@ -68,8 +103,14 @@ export const inputs = {
   'advert 100, higher address': advert,
   'advert 101': { ...advert, priority: 101, source: lowerAddress },
   'priority 50': { type: 'priority-changed', priority: 50 },
+  'may preempt': { type: 'preempt-permitted', isPermitted: true },
+  'may not preempt': { type: 'preempt-permitted', isPermitted: false },
   'link-down': { type: 'link-down' },
   'link-up': { type: 'link-up' },
+  'fault disk': { type: 'fault', reason: 'disk' },
+  'fault-cleared disk': { type: 'fault-cleared', reason: 'disk' },
+  'fault-cleared other': { type: 'fault-cleared', reason: 'other' },
+  'advert-wanted': { type: 'advert-wanted' },
   'advert-send-failed': { type: 'advert-send-failed' },
   'claim-failed': { type: 'claim-failed' },
   'fence 4, higher': { ...fence, epoch: 4, priority: 255 },
@@ -80,6 +121,11 @@ export const inputs = {
   'fence 6, lower': { ...fence, epoch: 6, priority: 1 },
   'fence-lifted, resigned': { type: 'fence-lifted', cause: 'peer-resigned' },
   'fence-lifted, sync lost': { type: 'fence-lifted', cause: 'sync-lost' },
+  'peer-process-died': { type: 'peer-process-died', address: higherAddress },
+  'another process died': { type: 'peer-process-died', address: lowerAddress },
+  'peer-standby 80': { type: 'peer-standby', priority: 80, epoch: 5 },
+  'peer-standby 80, epoch 9': { type: 'peer-standby', priority: 80, epoch: 9 },
+  'peer-absent': { type: 'peer-absent' },
   'take-over 6': { type: 'take-over', epoch: 6, graceMs: 1000 },
   'hand-over': { type: 'hand-over', graceMs: 1000 },
   resign: { type: 'resign' },

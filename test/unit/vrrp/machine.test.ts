@@ -63,9 +63,11 @@ describe('over any history', () => {
     { maxLength: 60 },
   );
   const anyConfig: fc.Arbitrary<RouterConfig> = fc.record({
+    version: fc.constant(3 as const),
     priority: fc.constantFrom(1, 100, 255),
     advertIntervalMs: fc.constantFrom(10, 1000),
     preempt: fc.boolean(),
+    preemptDelayMs: fc.constantFrom(0, 1500),
     ownAddress: fc.constant(config.ownAddress),
   });
 
@@ -105,11 +107,13 @@ describe('over any history', () => {
     });
   });
 
-  it('an advert of its priority says the truth, and a goodbye comes after the release', () => {
+  it('an advert of its priority says the truth; a goodbye comes after the release, but for an invitation', () => {
     always((passed) => {
       for (const { after } of passed) {
         for (const [index, effect] of after.effects.entries()) {
           if (effect.type !== 'send-advert') continue;
+          const isInvitation = after.state.kind === 'active' && after.state.grace?.kind === 'invitation';
+          if (effect.priority === 0 && isInvitation) continue;
           if (effect.priority === 0) expect(after.effects[index - 1]?.type).toBe('release-addresses');
           else expect([after.state.kind, after.state.priority]).toEqual(['active', effect.priority]);
         }
@@ -135,6 +139,26 @@ describe('over any history', () => {
         const claims = after.effects.flatMap((effect) => (effect.type === 'claim-epoch' ? [effect.epoch] : []));
         for (const epoch of claims) expect(epoch).toBeGreaterThan(before.epoch);
         expect(claims.at(-1) ?? after.state.epoch).toBe(after.state.epoch);
+      }
+    });
+  });
+
+  it('a router with a fault or without a link is not in the election', () => {
+    always((passed) => {
+      for (const { after } of passed) {
+        if (after.state.kind !== 'initialize') continue;
+        const { isStarted, isLinkUp, faults } = after.state;
+        expect(isStarted && isLinkUp && faults.length === 0).toBe(false);
+      }
+    });
+  });
+
+  it('only who has lost health is silent for a peer, and not for ever', () => {
+    always((passed) => {
+      for (const { after, atMs } of passed) {
+        if (after.state.kind !== 'active' || after.state.grace?.kind !== 'invitation') continue;
+        if (atMs < after.state.grace.untilMs) expect(after.state.nextAdvertAtMs).toBeGreaterThan(atMs);
+        expect(after.state.grace.untilMs - atMs).toBeLessThanOrEqual(2000);
       }
     });
   });

@@ -15,7 +15,7 @@ import { MemoryLan, VirtualRouter } from '../../../../src/vrrp/io/index.ts';
 const addressA = Uint8Array.of(192, 0, 2, 251);
 const addressB = Uint8Array.of(192, 0, 2, 252);
 const virtualAddress = Uint8Array.of(192, 0, 2, 1);
-const downMs = activeDownIntervalMs(100, 100);
+const downMs = activeDownIntervalMs(100, 100, 3);
 const lanDelayMs = 0.1;
 
 const options: VirtualRouterOptions = {
@@ -25,6 +25,7 @@ const options: VirtualRouterOptions = {
   priority: 100,
   advertIntervalMs: 100,
   preempt: false,
+  preemptDelayMs: 0,
   ownAddress: addressA,
   unicastPeer: undefined,
   addresses: [virtualAddress],
@@ -402,7 +403,7 @@ describe('two routers on a LAN', () => {
     clock.advance(100);
     expect(states()).toBe('active backup');
     await a.stop();
-    clock.advance(lanDelayMs + activeDownIntervalMs(100, 100) - 300);
+    clock.advance(lanDelayMs + activeDownIntervalMs(100, 100, 3) - 300);
     expect(states()).toBe('initialize active');
   });
 });
