@@ -178,6 +178,59 @@ static napi_value packet_open(napi_env env, napi_callback_info info) {
   return int_result(env, fd);
 }
 
+// rawOpen(family: 4 | 6, protocol) -> fd of a raw IP socket. Needs CAP_NET_RAW.
+static napi_value raw_open(napi_env env, napi_callback_info info) {
+  napi_value argv[ARGUMENTS_MAX];
+  arguments(env, info, argv);
+  int family = int_argument(env, argv[0]) == 4 ? AF_INET : AF_INET6;
+  return call_result(env, socket(family, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, int_argument(env, argv[1])));
+}
+
+// sendTo(fd, bytes, address) -> bytes taken.
+static napi_value send_to(napi_env env, napi_callback_info info) {
+  napi_value argv[ARGUMENTS_MAX];
+  arguments(env, info, argv);
+  size_t size;
+  uint8_t *data = bytes_argument(env, argv[1], &size);
+  struct sockaddr_storage address;
+  socklen_t length = address_argument(env, argv[2], 0, &address);
+  if (data == NULL || length == 0) return int_result(env, -EINVAL);
+  return call_result(env,
+                     sendto(int_argument(env, argv[0]), data, size, MSG_NOSIGNAL, (struct sockaddr *)&address, length));
+}
+
+// receiveIpv6(fd, bytes) -> length of the packet written into bytes. A raw IPv6 socket delivers no header, so one is
+// put before the payload: next header as given at the socket's opening, source, and with IPV6_RECVHOPLIMIT and
+// IPV6_RECVPKTINFO hop limit and destination; what the kernel does not tell is 0.
+static napi_value receive_ipv6(napi_env env, napi_callback_info info) {
+  enum { HEADER = 40 };
+  napi_value argv[ARGUMENTS_MAX];
+  arguments(env, info, argv);
+  int fd = int_argument(env, argv[0]);
+  size_t size;
+  uint8_t *data = bytes_argument(env, argv[1], &size);
+  if (size < HEADER || size > HEADER + UINT16_MAX) return int_result(env, -EINVAL);
+  memset(data, 0, HEADER);
+  struct sockaddr_in6 source = {0};
+  union { char bytes[256]; struct cmsghdr align; } control;
+  struct iovec payload = {.iov_base = data + HEADER, .iov_len = size - HEADER};
+  struct msghdr message = {.msg_name = &source, .msg_namelen = sizeof source, .msg_iov = &payload, .msg_iovlen = 1,
+                           .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  ssize_t length = recvmsg(fd, &message, 0);
+  if (length < 0) return int_result(env, -errno);
+  int protocol = 0;
+  socklen_t protocol_length = sizeof protocol;
+  getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &protocol_length);
+  data[0] = 0x60, data[4] = (uint8_t)(length >> 8), data[5] = (uint8_t)length, data[6] = (uint8_t)protocol;
+  memcpy(data + 8, &source.sin6_addr, 16);
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
+    if (c->cmsg_level != IPPROTO_IPV6) continue;
+    if (c->cmsg_type == IPV6_HOPLIMIT) data[7] = (uint8_t)*(int *)CMSG_DATA(c);
+    if (c->cmsg_type == IPV6_PKTINFO) memcpy(data + 24, &((struct in6_pktinfo *)CMSG_DATA(c))->ipi6_addr, 16);
+  }
+  return int_result(env, HEADER + length);
+}
+
 void export_socket(napi_env env, napi_value exports) {
   export_function(env, exports, "tcpListen", tcp_listen);
   export_function(env, exports, "tcpConnect", tcp_connect);
@@ -191,4 +244,7 @@ void export_socket(napi_env env, napi_value exports) {
   export_function(env, exports, "setOption", set_option);
   export_function(env, exports, "getOption", get_option);
   export_function(env, exports, "packetOpen", packet_open);
+  export_function(env, exports, "rawOpen", raw_open);
+  export_function(env, exports, "sendTo", send_to);
+  export_function(env, exports, "receiveIpv6", receive_ipv6);
 }

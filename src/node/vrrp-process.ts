@@ -2,14 +2,14 @@
  * The vrrp process: elections and virtual addresses, and nothing that could delay them. It reads no file, writes no log
  * and serves nobody; what it does it reports to the main process. When that one is gone, it gives everything up.
  */
-import { assert, parseIp } from '../base/index.ts';
+import { assert, ipFamily, parseIp } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
 import { OperatorError, errnoName, loadNative, systemClock } from '../runtime/index.ts';
 import type { LogFields } from '../runtime/index.ts';
 import { Addresses, Announcer, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
 import type { AddressReport } from '../vip/io/index.ts';
-import { RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
-import type { RouterStatus } from '../vrrp/io/index.ts';
+import { Ipv6Transport, RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
+import type { RouterAuthentication, RouterStatus, Transport } from '../vrrp/io/index.ts';
 import { Fitness } from './fitness.ts';
 import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
@@ -29,7 +29,7 @@ type RunningRouter = {
 
 const native = loadNative();
 const interfaces = new Map<string, Interface>();
-const transports = new Map<string, RawTransport>();
+const transports = new Map<string, Transport>();
 const routers = new Map<string, RunningRouter>();
 const fitness = new Fitness({
   clock: systemClock,
@@ -110,7 +110,8 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
       ownAddress: bytesOf(spec.ownAddress),
       addresses: spec.addresses.map(({ address }) => bytesOf(address)),
       unicastPeer: spec.unicastPeer === undefined ? undefined : bytesOf(spec.unicastPeer),
-      checksumForm: spec.checksum === 'message-only' ? 'message-only' : 'pseudo-header',
+      checksumForm: spec.checksum,
+      authentication: authenticationOf(spec),
       epoch: spec.epoch,
     },
     {
@@ -174,12 +175,14 @@ async function openInterface(interfaceName: string): Promise<Interface> {
   return opened;
 }
 
-async function openTransport(spec: RouterSpec): Promise<RawTransport> {
+async function openTransport(spec: RouterSpec): Promise<Transport> {
   const isMulticast = spec.unicastPeer === undefined;
-  const key = `${spec.interface} ${isMulticast}`;
+  const family = ipFamily(spec.ownAddress);
+  const key = `${spec.interface} ${isMulticast} ${family}`;
   const open = transports.get(key);
   if (open !== undefined) return open;
-  const transport = new RawTransport({ interfaceName: spec.interface, isMulticast });
+  const options = { interfaceName: spec.interface, isMulticast };
+  const transport = family === 6 ? new Ipv6Transport(options, { native }) : new RawTransport(options);
   await transport.start();
   transports.set(key, transport);
   return transport;

@@ -31,6 +31,15 @@ export type Native = {
   getOption(fd: number, level: number, option: number, value: Uint8Array): number;
   /** A socket that sends whole Ethernet frames out of an interface (AF_PACKET); it receives nothing. */
   packetOpen(interfaceIndex: number): number;
+  /** A raw IP socket of protocol `protocol`. Needs CAP_NET_RAW. */
+  rawOpen(family: 4 | 6, protocol: number): number;
+  /** Sends one datagram to an address, "192.0.2.1" or "2001:db8::1"; bytes that the kernel took. */
+  sendTo(fd: number, bytes: Uint8Array, address: string): number;
+  /**
+   * Receives one packet from a raw IPv6 socket and puts the header back that the kernel has taken off: the length of
+   * both in `bytes` (40..65575 long). Hop limit and destination are there with IPV6_RECVHOPLIMIT and IPV6_RECVPKTINFO.
+   */
+  receiveIpv6(fd: number, bytes: Uint8Array): number;
   /**
    * An epoll instance in Node's event loop. Once per turn, when anything is ready, `ready` is filled with pairs
    * (id, events) and the callback gets their number. Level-triggered unless EPOLLET is asked for.

@@ -1,7 +1,7 @@
 /** The VRRP advertisement: version 3 over IPv4 and IPv6 (RFC 9568, section 5), version 2 over IPv4 (RFC 3768). */
 import type { Result } from '../base/index.ts';
 import { assert, concatBytes, fail, internetChecksum, ok, viewOf } from '../base/index.ts';
-import { vrrpProtocol } from './ipv4-header.ts';
+import { vrrpProtocol } from './ip-packet.ts';
 
 /**
  * Version 3:
@@ -18,7 +18,7 @@ import { vrrpProtocol } from './ipv4-header.ts';
  * Version 2 differs in the second word, and ends with eight bytes of authentication data, which are always there:
  *
  * +---------------+---------------+-------------------------------+
- * |  auth type 0  | interval, 1 s |           checksum            |
+ * | auth type 0/1 | interval, 1 s |           checksum            |
  * +---------------+---------------+-------------------------------+
  */
 export type Advert = {
@@ -31,6 +31,8 @@ export type Advert = {
   readonly advertIntervalMs: number;
   /** 1..255 addresses of one family, 4 or 16 bytes each. */
   readonly addresses: readonly Uint8Array[];
+  /** Version 2 alone, eight bytes: authentication type 1, which anyone on the LAN can read. Undefined: type 0. */
+  readonly password?: Uint8Array | undefined;
 };
 
 export type AdvertVersion = 2 | 3;
@@ -61,13 +63,17 @@ export type DecodedAdvert = { readonly advert: Advert; readonly checksumForm: Ch
 const advertType = 1;
 const headerLength = 8;
 const checksumOffset = 6;
-const authDataLength = 8;
+/** Of version 2's authentication data, and so of its passwords. */
+export const authDataLength = 8;
+const simpleTextAuthentication = 1;
 const intervalCsMax = 0x0fff;
 
 /** `form` counts for version 3 over IPv4 alone, the only one with a choice. */
 export function encodeAdvert(advert: Advert, path: AdvertPath, form: ChecksumForm): Uint8Array {
   assert(advert.addresses.length >= 1 && advert.addresses.length <= 255, 'an advert has 1..255 addresses');
   const family = path.source.length;
+  assert(advert.password === undefined || advert.version === 2, 'version 2 alone has passwords');
+  assert((advert.password?.length ?? authDataLength) === authDataLength, 'a password is padded to its field');
   assert(
     advert.addresses.every((address) => address.length === family),
     "an advert's addresses are of the family that carries it",
@@ -79,8 +85,9 @@ export function encodeAdvert(advert: Advert, path: AdvertPath, form: ChecksumFor
   view.setUint8(2, advert.priority);
   view.setUint8(3, advert.addresses.length);
   view.setUint16(4, intervalField(advert));
-  const trailer = new Uint8Array(advert.version === 2 ? authDataLength : 0);
-  const message = concatBytes(header, ...advert.addresses, trailer);
+  if (advert.password !== undefined) view.setUint8(4, simpleTextAuthentication);
+  const authData = advert.password ?? new Uint8Array(advert.version === 2 ? authDataLength : 0);
+  const message = concatBytes(header, ...advert.addresses, authData);
   const covered = checksumForms(advert.version, family).includes(form) ? form : defaultForm(advert.version, family);
   viewOf(message).setUint16(checksumOffset, checksumOf(message, path, covered));
   return message;
@@ -100,11 +107,10 @@ export function decodeAdvert(message: Uint8Array, path: AdvertPath): Result<Deco
   if ((view.getUint8(0) & 0x0f) !== advertType) return fail('type');
   const count = view.getUint8(3);
   if (count === 0) return fail('address-count');
-  const addressesEnd = headerLength + count * family;
-  if (message.length !== addressesEnd + (version === 2 ? authDataLength : 0)) return fail('length');
+  if (message.length !== advertLength(message, family)) return fail('length');
   const form = checksumForms(version, family).find((candidate) => checksumOf(message, path, candidate) === 0);
   if (form === undefined) return fail('checksum');
-  if (version === 2 && view.getUint8(4) !== 0) return fail('auth-type');
+  if (version === 2 && view.getUint8(4) > simpleTextAuthentication) return fail('auth-type');
   const advertIntervalMs = version === 2 ? view.getUint8(5) * 1000 : (view.getUint16(4) & intervalCsMax) * 10;
   // A zero interval would promote every backup at once (RFC 9568, erratum 8301).
   if (advertIntervalMs === 0) return fail('interval-zero');
@@ -112,15 +118,36 @@ export function decodeAdvert(message: Uint8Array, path: AdvertPath): Result<Deco
     const start = headerLength + index * family;
     return new Uint8Array(message.subarray(start, start + family));
   });
-  const advert: Advert = { version, vrid: view.getUint8(1), priority: view.getUint8(2), advertIntervalMs, addresses };
-  return ok({ advert, checksumForm: form });
+  const hasPassword = version === 2 && view.getUint8(4) === simpleTextAuthentication;
+  const password = hasPassword ? new Uint8Array(message.subarray(-authDataLength)) : undefined;
+  const [vrid, priority] = [view.getUint8(1), view.getUint8(2)];
+  return ok({
+    advert: { version, vrid, priority, advertIntervalMs, addresses, password },
+    checksumForm: form,
+  });
+}
+
+/** How long the advert is that these bytes begin with, by its version and count; 0 if that cannot be told. */
+export function advertLength(bytes: Uint8Array, family: number): number {
+  if (bytes.length < headerLength) return 0;
+  const view = viewOf(bytes);
+  const isVersion2 = view.getUint8(0) >> 4 === 2;
+  return headerLength + view.getUint8(3) * family + (isVersion2 ? authDataLength : 0);
+}
+
+/** Whether an interval can be said in an advert: 10..40950 by 10 in version 3, 1000..255000 by 1000 in version 2. */
+export function isAdvertInterval(version: AdvertVersion, advertIntervalMs: number): boolean {
+  const units = advertIntervalMs / unitMs(version);
+  return Number.isInteger(units) && units >= 1 && units <= (version === 2 ? 255 : intervalCsMax);
 }
 
 function intervalField({ version, advertIntervalMs }: Advert): number {
-  const units = advertIntervalMs / (version === 2 ? 1000 : 10);
-  const unitsMax = version === 2 ? 255 : intervalCsMax;
-  assert(Number.isInteger(units) && units >= 1 && units <= unitsMax, `${advertIntervalMs} ms fit into an advert`);
-  return units;
+  assert(isAdvertInterval(version, advertIntervalMs), `${advertIntervalMs} ms fit into an advert`);
+  return advertIntervalMs / unitMs(version);
+}
+
+function unitMs(version: AdvertVersion): number {
+  return version === 2 ? 1000 : 10;
 }
 
 /** The forms a receiver accepts, the likelier one first. */

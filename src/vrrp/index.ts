@@ -1,9 +1,24 @@
 export type { Advert, AdvertDropReason, AdvertPath, AdvertVersion, ChecksumForm, DecodedAdvert } from './advert.ts';
-export { decodeAdvert, encodeAdvert } from './advert.ts';
-export type { Ipv4DropReason, Ipv4Packet } from './ipv4-header.ts';
-export { decodeIpv4Packet, encodeVrrpIpv4Packet, vrrpProtocol } from './ipv4-header.ts';
-export type { AcceptedAdvert, DropReason, RouterView } from './acceptance.ts';
-export { acceptPacket, dropReasons, vrrpGroupIpv4 } from './acceptance.ts';
+export { authDataLength, decodeAdvert, encodeAdvert, isAdvertInterval } from './advert.ts';
+export type { AdvertStamp, AuthenticationDropReason, Challenge, Hmac } from './advert-trailer.ts';
+export { encodeChallenge, isEqual, nonceLength, sealAdvert, trailerLength } from './advert-trailer.ts';
+export type { Judgement, ReplayDropReason, ReplayGuard } from './replay-guard.ts';
+export { judgeStamp, newReplayGuard } from './replay-guard.ts';
+export type { IpPacket } from './ip-packet.ts';
+export { vrrpGroupIpv4, vrrpGroupIpv6, vrrpGroupOf, vrrpProtocol } from './ip-packet.ts';
+export type { Ipv4DropReason } from './ipv4-header.ts';
+export { decodeIpv4Packet, encodeVrrpIpv4Packet } from './ipv4-header.ts';
+export type { Ipv6DropReason } from './ipv6-header.ts';
+export { decodeIpv6Packet, encodeVrrpIpv6Packet } from './ipv6-header.ts';
+export type {
+  Accepted,
+  AcceptedAdvert,
+  AcceptedChallenge,
+  AuthenticationView,
+  DropReason,
+  RouterView,
+} from './acceptance.ts';
+export { acceptPacket, dropReasons } from './acceptance.ts';
 export { activeDownIntervalMs, skewMs } from './timing.ts';
 export type {
   ActiveState,

@@ -1,20 +1,16 @@
 /** The IPv4 header (RFC 791), as far as a raw socket shows it to a VRRP router. */
 import type { Result } from '../base/index.ts';
 import { concatBytes, fail, internetChecksum, ok, viewOf } from '../base/index.ts';
-
-/** The IP protocol number of VRRP (RFC 9568, 5.1.1.4). */
-export const vrrpProtocol = 112;
-
-/** Adverts are sent with this and must arrive with it: no router may have forwarded them (RFC 9568, 5.1.1.3). */
-export const vrrpTtl = 255;
-
-/** DSCP CS6, "network control": a switch that drops under load drops these last. */
-export const vrrpTos = 0xc0;
+import type { IpPacket } from './ip-packet.ts';
+import { vrrpProtocol, vrrpTos, vrrpTtl } from './ip-packet.ts';
 
 const headerLength = 20;
 const dontFragmentFlag = 0x4000;
 const moreFragmentsFlag = 0x2000;
 const fragmentOffsetMask = 0x1fff;
+
+export const ipv4DropReasons = ['ip-length', 'ip-version', 'ip-header-length', 'ip-fragment'] as const;
+export type Ipv4DropReason = (typeof ipv4DropReasons)[number];
 
 /**
  *  0                   1                   2                   3
@@ -31,21 +27,9 @@ const fragmentOffsetMask = 0x1fff;
  * |                          destination                          |
  * +---------------------------------------------------------------+
  * |              options, IHL - 5 words, then the payload         |
+ *
+ * A whole packet with the header that every advert has: TTL 255, TOS 0xc0, never fragmented.
  */
-export type Ipv4Packet = {
-  readonly ttl: number;
-  readonly protocol: number;
-  /** 4 bytes. */
-  readonly source: Uint8Array;
-  /** 4 bytes. */
-  readonly destination: Uint8Array;
-  readonly payload: Uint8Array;
-};
-
-export const ipv4DropReasons = ['ip-length', 'ip-version', 'ip-header-length', 'ip-fragment'] as const;
-export type Ipv4DropReason = (typeof ipv4DropReasons)[number];
-
-/** A whole packet with the header that every advert has: TTL 255, TOS 0xc0, never fragmented. */
 export function encodeVrrpIpv4Packet(source: Uint8Array, destination: Uint8Array, payload: Uint8Array): Uint8Array {
   const header = new Uint8Array(headerLength);
   const view = viewOf(header);
@@ -65,7 +49,7 @@ export function encodeVrrpIpv4Packet(source: Uint8Array, destination: Uint8Array
  * Takes a received packet apart. The payload ends where the header says: what follows is padding that Ethernet adds
  * to short frames. The header's checksum is not looked at, the kernel has done so before a raw socket sees a packet.
  */
-export function decodeIpv4Packet(bytes: Uint8Array): Result<Ipv4Packet, Ipv4DropReason> {
+export function decodeIpv4Packet(bytes: Uint8Array): Result<IpPacket, Ipv4DropReason> {
   if (bytes.length < headerLength) return fail('ip-length');
   const view = viewOf(bytes);
   if (view.getUint8(0) >> 4 !== 4) return fail('ip-version');

@@ -1,10 +1,15 @@
 /**
- * The raw socket keeps the transport's contract. Sockets belong to a network namespace and Node cannot change its own,
- * so this file runs itself again inside of one, made for it: a pair of virtual Ethernet ports, both in that namespace.
+ * The raw sockets of both families keep the transport's contract. Sockets belong to a network namespace and Node cannot
+ * change its own, so this file runs itself again inside of one, made for it: a pair of virtual Ethernet ports, both in
+ * that namespace.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { RawTransport } from '../../src/vrrp/io/index.ts';
+import { parseIp } from '../../src/base/index.ts';
+import { loadNative, systemClock } from '../../src/runtime/index.ts';
+import { encodeVrrpIpv6Packet, vrrpGroupIpv6 } from '../../src/vrrp/index.ts';
+import { Ipv6Transport, RawTransport, linkLocalAddress } from '../../src/vrrp/io/index.ts';
+import type { Transport, TransportOptions } from '../../src/vrrp/io/index.ts';
 import type { TransportPair } from '../unit/vrrp/io/transport-contract.ts';
 import { describeTransport } from '../unit/vrrp/io/transport-contract.ts';
 
@@ -16,7 +21,7 @@ if (process.env[insideMark] === undefined) describeOutside();
 else describeInside();
 
 function describeOutside(): void {
-  describe('the raw socket', () => {
+  describe('the raw sockets', () => {
     const namespace = `tdm-vrrp-${process.pid}`;
 
     beforeAll(() => {
@@ -51,11 +56,14 @@ function describeOutside(): void {
 }
 
 function describeInside(): void {
-  describeTransport('the raw socket', openPair);
+  const openIpv4Pair = () => openPair((options) => new RawTransport(options), addressA, addressB);
+  describeTransport('the raw socket', openIpv4Pair);
+  describeTransport('the raw IPv6 socket', openIpv6Pair);
+  describeIpv6();
 
   describe('the raw socket', () => {
     it('hears nothing of another LAN of this host', async () => {
-      const { a, b, until, close } = await openPair();
+      const { a, b, until, close } = await openIpv4Pair();
       const onlyUnicast = new RawTransport({ interfaceName: 'lan-b', isMulticast: false });
       await onlyUnicast.start();
       const heard: string[] = [];
@@ -97,9 +105,68 @@ function describeInside(): void {
   });
 }
 
-async function openPair(): Promise<TransportPair> {
-  const a = new RawTransport({ interfaceName: 'lan-a', isMulticast: true });
-  const b = new RawTransport({ interfaceName: 'lan-b', isMulticast: true });
+function describeIpv6(): void {
+  describe('the raw IPv6 socket', () => {
+    it('tells the hop limit that a packet arrived with', async () => {
+      const { a, b, addressA: source, until, close } = await openIpv6Pair();
+      const hopLimits: number[] = [];
+      b.subscribe((packet) => hopLimits.push(packet[7] ?? 0));
+      for (const hopLimit of [255, 254, 1]) {
+        const packet = encodeVrrpIpv6Packet(source, vrrpGroupIpv6, new Uint8Array(24));
+        packet[7] = hopLimit;
+        a.send(packet, vrrpGroupIpv6);
+      }
+      await until(() => hopLimits.length === 3);
+      expect(hopLimits).toEqual([255, 254, 1]);
+      await close();
+    });
+
+    it('hears no multicast when it is for unicast', async () => {
+      const { a, b, addressA: source, until, close } = await openIpv6Pair();
+      const onlyUnicast = openIpv6({ interfaceName: 'lan-b', isMulticast: false });
+      await onlyUnicast.start();
+      const heard: string[] = [];
+      onlyUnicast.subscribe(() => heard.push('not in the group'));
+      b.subscribe(() => heard.push('in the group'));
+      a.send(encodeVrrpIpv6Packet(source, vrrpGroupIpv6, new Uint8Array(24)), vrrpGroupIpv6);
+      a.send(encodeVrrpIpv6Packet(source, vrrpGroupIpv6, new Uint8Array(24)), vrrpGroupIpv6);
+      await until(() => heard.length === 2);
+      expect(heard).toEqual(['in the group', 'in the group']);
+      await onlyUnicast.stop();
+      await close();
+    });
+
+    it('is opened on an interface that exists', async () => {
+      const missing = openIpv6({ interfaceName: 'missing0', isMulticast: true });
+      await expect(missing.start()).rejects.toThrow(expect.objectContaining({ code: 'INTERFACE_MISSING' }));
+    });
+
+    it('leaves from the link-local address of its interface, which is not a virtual one', async () => {
+      run('ip', 'address', 'add', 'fe80::1/64', 'dev', 'lan-a', 'nodad');
+      const virtual = parseIp('fe80::1') ?? new Uint8Array();
+      const own = await linkLocalAddress('lan-a', [virtual], { clock: systemClock });
+      expect([own.subarray(0, 2), own]).toEqual([Uint8Array.of(0xfe, 0x80), expect.not.objectContaining(virtual)]);
+      run('ip', 'address', 'delete', 'fe80::1/64', 'dev', 'lan-a');
+    });
+  });
+}
+
+async function openIpv6Pair(): Promise<TransportPair> {
+  const linkLocal = (interfaceName: string) => linkLocalAddress(interfaceName, [], { clock: systemClock });
+  return openPair(openIpv6, await linkLocal('lan-a'), await linkLocal('lan-b'));
+}
+
+function openIpv6(options: TransportOptions): Transport {
+  return new Ipv6Transport(options, { native: loadNative() });
+}
+
+async function openPair(
+  open: (options: TransportOptions) => Transport,
+  addressA: Uint8Array,
+  addressB: Uint8Array,
+): Promise<TransportPair> {
+  const a = open({ interfaceName: 'lan-a', isMulticast: true });
+  const b = open({ interfaceName: 'lan-b', isMulticast: true });
   await a.start();
   await b.start();
   let isRefusing = false;
@@ -111,10 +178,10 @@ async function openPair(): Promise<TransportPair> {
     until: (condition) => vi.waitUntil(condition, { timeout: 2000, interval: 1 }).then(() => undefined),
     refuseSends() {
       isRefusing = true;
-      run('nft', 'add table ip t; add chain ip t c { type filter hook output priority 0; policy drop; }');
+      run('nft', 'add table inet t; add chain inet t c { type filter hook output priority 0; policy drop; }');
     },
     async close() {
-      if (isRefusing) run('nft', 'delete table ip t');
+      if (isRefusing) run('nft', 'delete table inet t');
       await a.stop();
       await b.stop();
     },

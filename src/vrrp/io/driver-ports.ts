@@ -1,27 +1,20 @@
 /** What a virtual router is made of, what it needs from the world, and what it tells about itself. */
 import type { Clock } from '../../runtime/index.ts';
-import type {
-  AdvertVersion,
-  ChecksumForm,
-  DropReason,
-  RouterConfig,
-  RouterInput,
-  StateKind,
-  TransitionCause,
-} from '../index.ts';
+import type { ChecksumForm, DropReason, RouterConfig, RouterInput, StateKind, TransitionCause } from '../index.ts';
+import type { RouterAuthentication } from './advert-keys.ts';
 import type { RouterCounters } from './router-counters.ts';
 import type { SendFailure, Transport } from './transport.ts';
 
 export type VirtualRouterOptions = RouterConfig & {
   readonly name: string;
-  readonly version: AdvertVersion;
   readonly vrid: number;
-  /** The virtual addresses, 1..255. */
+  /** The virtual addresses, 1..255, all of the family of `ownAddress`. IPv6: one of them link-local. */
   readonly addresses: readonly Uint8Array[];
   /** Undefined: multicast. */
   readonly unicastPeer: Uint8Array | undefined;
-  /** What the checksums of our adverts cover. */
-  readonly checksumForm: ChecksumForm;
+  /** What the checksums of our adverts cover; `auto`: as in the last advert received, before that the pseudo-header. */
+  readonly checksumForm: ChecksumForm | 'auto';
+  readonly authentication: RouterAuthentication | undefined;
   /** The highest mastership epoch known from an earlier life. */
   readonly epoch: number;
 };

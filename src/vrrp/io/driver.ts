@@ -1,38 +1,22 @@
 /**
  * Drives one virtual router: packets, time and commands go into the machine, its effects out into the world.
  *
- *   transport --packet--> acceptPacket --advert--+
+ *   AdvertExchange ------------------- advert ---+
  *   clock ----deadline--> drain ------timeout----+--> step --+--> transition, claim-epoch   told at once
  *   node ---------------------------- commands --+           +--> address and advert work   one after the other
  *
  * The state is always ahead of the world: the machine answers an input at once, while claiming addresses may take its
  * time. So the work waits in a queue, of which a step out of the active state takes away what has not begun.
  */
-import { assert, formatIp } from '../../base/index.ts';
+import { formatIp } from '../../base/index.ts';
 import type { Timer } from '../../runtime/index.ts';
-import type {
-  AcceptedAdvert,
-  ChecksumForm,
-  DropReason,
-  RouterEffect,
-  RouterInput,
-  RouterState,
-  StateKind,
-  TransitionCause,
-} from '../index.ts';
-import {
-  acceptPacket,
-  encodeAdvert,
-  encodeVrrpIpv4Packet,
-  initialState,
-  nextDeadlineMs,
-  step,
-  vrrpGroupIpv4,
-} from '../index.ts';
+import type { AcceptedAdvert, RouterEffect, RouterInput, RouterState, StateKind, TransitionCause } from '../index.ts';
+import { initialState, nextDeadlineMs, step } from '../index.ts';
+import { AdvertExchange } from './advert-exchange.ts';
+import type { RouterAuthentication } from './advert-keys.ts';
 import type { RouterCommand, RouterStatus, VirtualRouterOptions, VirtualRouterPorts } from './driver-ports.ts';
 import type { MutableCounters } from './router-counters.ts';
 import { zeroCounters } from './router-counters.ts';
-import type { SendFailure } from './transport.ts';
 import type { Work } from './work-queue.ts';
 import { WorkQueue } from './work-queue.ts';
 
@@ -47,31 +31,32 @@ export class VirtualRouter {
   readonly #ports: VirtualRouterPorts;
   readonly #work: WorkQueue;
   readonly #counters: MutableCounters = zeroCounters();
+  readonly #exchange: AdvertExchange;
   #options: VirtualRouterOptions;
   #state: RouterState;
   #sinceMs: number;
   #timer: Timer | undefined;
   #timerAtMs: number | undefined;
-  #packetsSeen = 0;
-  #unsubscribe: (() => void) | undefined;
   #lastCause: TransitionCause | undefined;
-  #lastDropReason: DropReason | undefined;
-  #lastSendError: SendFailure | undefined;
-  #peerChecksumForm: ChecksumForm | undefined;
 
   constructor(options: VirtualRouterOptions, ports: VirtualRouterPorts) {
     this.name = options.name;
     this.#options = options;
     this.#ports = ports;
     this.#work = new WorkQueue((work) => this.#perform(work));
+    this.#exchange = new AdvertExchange(options, {
+      ...ports,
+      counters: this.#counters,
+      onAdvert: (advert) => this.#onAdvert(advert),
+      onQuestion: () => this.#step({ type: 'advert-wanted' }),
+    });
     this.#state = initialState(options, options.epoch);
     this.#sinceMs = ports.clock.nowMs();
   }
 
   /** Joins the election. The transport has been started. */
   start(): Promise<void> {
-    assert(this.#unsubscribe === undefined, 'a virtual router is started once');
-    this.#unsubscribe = this.#ports.transport.subscribe((packet) => this.#onPacket(packet));
+    this.#exchange.start();
     this.#step({ type: 'startup' });
     return Promise.resolve();
   }
@@ -79,7 +64,7 @@ export class VirtualRouter {
   /** Leaves the election. Resolves when the addresses are released and the others have been told. */
   async stop(): Promise<void> {
     this.#step({ type: 'shutdown' });
-    this.#unsubscribe?.();
+    this.#exchange.stop();
     await this.#work.idle();
   }
 
@@ -90,6 +75,11 @@ export class VirtualRouter {
   /** Counts from the next advert on. */
   setPreempt(preempt: boolean): void {
     this.#options = { ...this.#options, preempt };
+  }
+
+  /** Counts from the next packet on: keys are changed without leaving the election. */
+  setAuthentication(authentication: RouterAuthentication | undefined): void {
+    this.#exchange.setAuthentication(authentication);
   }
 
   status(): RouterStatus {
@@ -108,9 +98,9 @@ export class VirtualRouter {
       stateForMs: this.#ports.clock.nowMs() - this.#sinceMs,
       lastCause: this.#lastCause,
       faults: state.kind === 'initialize' ? state.faults : [],
-      lastDropReason: this.#lastDropReason,
-      lastSendError: this.#lastSendError,
-      peerChecksumForm: this.#peerChecksumForm,
+      lastDropReason: this.#exchange.lastDropReason,
+      lastSendError: this.#exchange.lastSendError,
+      peerChecksumForm: this.#exchange.peerChecksumForm,
       counters: structuredClone(this.#counters),
     };
   }
@@ -122,22 +112,7 @@ export class VirtualRouter {
     return formatIp(state.active.address);
   }
 
-  #onPacket(packet: Uint8Array): void {
-    this.#packetsSeen++;
-    const accepted = acceptPacket(this.#options, packet);
-    if (accepted.ok) {
-      this.#onAdvert(accepted.value);
-      return;
-    }
-    this.#counters.dropped[accepted.reason]++;
-    this.#lastDropReason = accepted.reason;
-  }
-
-  #onAdvert({ priority, advertIntervalMs, source, checksumForm, addressesMatch }: AcceptedAdvert): void {
-    this.#counters.advertsReceived++;
-    if (priority === 0) this.#counters.priorityZeroReceived++;
-    if (!addressesMatch) this.#counters.addressListMismatches++;
-    this.#peerChecksumForm = checksumForm;
+  #onAdvert({ priority, advertIntervalMs, source }: AcceptedAdvert): void {
     this.#step({ type: 'advert', priority, advertIntervalMs, source });
   }
 
@@ -199,19 +174,8 @@ export class VirtualRouter {
   }
 
   #sendAdvert(priority: number): void {
-    const { version, vrid, advertIntervalMs, addresses, ownAddress: source, unicastPeer } = this.#options;
-    const destination = unicastPeer ?? vrrpGroupIpv4;
-    const advert = { version, vrid, priority, advertIntervalMs, addresses };
-    const message = encodeAdvert(advert, { source, destination }, this.#options.checksumForm);
-    const sent = this.#ports.transport.send(encodeVrrpIpv4Packet(source, destination, message), destination);
-    if (sent.ok) {
-      this.#counters.advertsSent++;
-      if (priority === 0) this.#counters.priorityZeroSent++;
-      return;
-    }
-    this.#counters.sendErrors++;
-    this.#lastSendError = sent.reason;
-    if (priority !== 0) this.#step({ type: 'advert-send-failed' });
+    const sent = this.#exchange.send(priority);
+    if (!sent.ok && priority !== 0) this.#step({ type: 'advert-send-failed' });
   }
 
   #schedule(): void {
@@ -240,9 +204,9 @@ export class VirtualRouter {
    * adverts are still in the socket. An advert that is followed moves the deadline, and so cancels this.
    */
   #drain(turns: number): void {
-    const seen = this.#packetsSeen;
+    const seen = this.#exchange.packetsSeen;
     this.#timer = this.#ports.clock.afterPoll(() => {
-      if (this.#packetsSeen > seen && turns > 1) this.#drain(turns - 1);
+      if (this.#exchange.packetsSeen > seen && turns > 1) this.#drain(turns - 1);
       else this.#onDeadline();
     });
   }

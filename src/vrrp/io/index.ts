@@ -1,6 +1,8 @@
-export type { SendFailure, Transport } from './transport.ts';
-export type { RawTransportOptions } from './raw-transport.ts';
+export type { SendFailure, Transport, TransportOptions } from './transport.ts';
 export { RawTransport } from './raw-transport.ts';
+export { Ipv6Transport } from './ipv6-transport.ts';
+export { findLinkLocal, linkLocalAddress } from './link-local.ts';
+export type { HmacAuthentication, RouterAuthentication } from './advert-keys.ts';
 export type { MemoryLanOptions, MemoryPort } from './memory-lan.ts';
 export { MemoryLan } from './memory-lan.ts';
 export type { RouterCounters } from './router-counters.ts';

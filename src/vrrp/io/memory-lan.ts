@@ -1,8 +1,8 @@
-/** The fake of `RawTransport`: a LAN in memory, for tests and simulations of whole nodes. */
+/** The fake of `RawTransport` and `Ipv6Transport`: a LAN in memory, for tests and simulations of whole nodes. */
 import type { Result } from '../../base/index.ts';
 import { compareIp, fail, ok } from '../../base/index.ts';
 import type { Clock } from '../../runtime/index.ts';
-import { vrrpGroupIpv4 } from '../index.ts';
+import { vrrpGroupOf } from '../index.ts';
 import type { SendFailure, Transport } from './transport.ts';
 
 export type MemoryLanOptions = {
@@ -28,7 +28,7 @@ export class MemoryLan {
   }
 
   #carry(sender: MemoryPort, packet: Uint8Array, destination: Uint8Array): void {
-    const isMulticast = compareIp(destination, vrrpGroupIpv4) === 0;
+    const isMulticast = compareIp(destination, vrrpGroupOf(sender.address)) === 0;
     for (const port of this.#ports) {
       if (port === sender || !port.isStarted || !(isMulticast || compareIp(destination, port.address) === 0)) continue;
       const copy = Uint8Array.from(packet);

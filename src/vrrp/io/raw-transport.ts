@@ -1,19 +1,12 @@
 /** VRRP on a network interface: IPv4 packets of protocol 112 through a raw socket. Needs CAP_NET_RAW. */
-import { readFileSync } from 'node:fs';
 import { endianness } from 'node:os';
 import type { Result } from '../../base/index.ts';
 import { assert, fail, formatIp, ok, viewOf } from '../../base/index.ts';
-import { OperatorError } from '../../runtime/index.ts';
-import { vrrpGroupIpv4, vrrpProtocol } from '../index.ts';
+import { authDataLength, trailerLength, vrrpGroupIpv4, vrrpProtocol } from '../index.ts';
+import { deviceName, interfaceIndex, openFailure } from './interface.ts';
 import type { RawSocket } from './raw-socket.ts';
 import { loadRawSocket } from './raw-socket.ts';
-import type { SendFailure, Transport } from './transport.ts';
-
-export type RawTransportOptions = {
-  readonly interfaceName: string;
-  /** False for unicast: the group is then not joined. */
-  readonly isMulticast: boolean;
-};
+import type { SendFailure, Transport, TransportOptions } from './transport.ts';
 
 /** From the kernel's include/uapi/linux/in.h and include/uapi/asm-generic/socket.h. */
 const socketLevel = { socket: 1, ip: 0 } as const;
@@ -26,17 +19,18 @@ const socketOption = {
   multicastAll: 49,
 } as const;
 
-/** The largest advert: a header with all options, and 255 addresses. What is longer is cut, and dropped as such. */
-const packetBytesMax = 60 + 8 + 255 * 4;
-
-const interfaceNameBytesMax = 15;
+/**
+ * The largest advert: an IP header with all options, 255 addresses, version 2's authentication data, and a seal. What
+ * is longer is cut, and dropped as such.
+ */
+const packetBytesMax = 60 + 8 + 255 * 4 + authDataLength + trailerLength;
 
 export class RawTransport implements Transport {
-  readonly #options: RawTransportOptions;
+  readonly #options: TransportOptions;
   readonly #listeners = new Set<(packet: Uint8Array) => void>();
   #socket: RawSocket | undefined;
 
-  constructor(options: RawTransportOptions) {
+  constructor(options: TransportOptions) {
     this.#options = options;
   }
 
@@ -80,7 +74,8 @@ export class RawTransport implements Transport {
       configure(socket, this.#options, index);
     } catch (cause) {
       socket.close();
-      throw openFailure(`VRRP cannot use the interface ${this.#options.interfaceName}`, cause);
+      const failure = failureName(messageOf(cause));
+      throw openFailure(`VRRP cannot use the interface ${this.#options.interfaceName}`, failure, cause);
     }
     socket.on('message', (message) => this.#onMessage(message));
     // Errors of reception pass (memory is short, the link is down), and the link is watched elsewhere.
@@ -102,13 +97,13 @@ function openSocket(): RawSocket {
   try {
     return rawSocket.createSocket({ protocol: vrrpProtocol, bufferSize: packetBytesMax });
   } catch (cause) {
-    throw openFailure('VRRP cannot open a raw socket', cause);
+    throw openFailure('VRRP cannot open a raw socket', failureName(messageOf(cause)), cause);
   }
 }
 
-function configure(socket: RawSocket, { interfaceName, isMulticast }: RawTransportOptions, index: number): void {
+function configure(socket: RawSocket, { interfaceName, isMulticast }: TransportOptions, index: number): void {
   const { socket: solSocket, ip: solIp } = socketLevel;
-  const device = new TextEncoder().encode(`${interfaceName}\0`);
+  const device = deviceName(interfaceName);
   socket.setOption(solSocket, socketOption.bindToDevice, device, device.length);
   // The IP header is ours: its source must be the address that the peer knows us by, also next to virtual ones.
   socket.setOption(solIp, socketOption.headerIncluded, 1);
@@ -127,28 +122,6 @@ function multicastRequest(index: number): Uint8Array {
   request.set(vrrpGroupIpv4, 0);
   viewOf(request).setInt32(8, index, endianness() === 'LE');
   return request;
-}
-
-function interfaceIndex(name: string): number {
-  const isName = /^[^\s/]+$/.test(name) && name !== '.' && name !== '..' && name.length <= interfaceNameBytesMax;
-  try {
-    if (isName) return Number.parseInt(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'), 10);
-  } catch {
-    // Told below, as for a name that cannot exist.
-  }
-  throw new OperatorError(
-    'INTERFACE_MISSING',
-    `there is no network interface ${name}`,
-    'name one that `ip link` shows',
-  );
-}
-
-function openFailure(what: string, cause: unknown): OperatorError {
-  const failure = failureName(messageOf(cause));
-  const isDenied = failure === 'EPERM' || failure === 'EACCES';
-  const code = isDenied ? 'RAW_SOCKET_DENIED' : 'RAW_SOCKET_FAILED';
-  const mend = isDenied ? 'run as root or with CAP_NET_RAW' : 'look at `ip link` and the kernel log';
-  return new OperatorError(code, `${what}: ${failure}`, mend, { cause });
 }
 
 /** The package throws strerror's text alone. These are the errors that sending an advert can meet. */

@@ -13,6 +13,11 @@ export type RouterCounters = {
   readonly releasedActive: number;
   /** Accepted adverts whose addresses are not ours: one of the two configurations is wrong. */
   readonly addressListMismatches: number;
+  /** Accepted IPv6 adverts that do not begin with our link-local virtual address. */
+  readonly firstAddressMismatches: number;
+  /** Asked of senders, and by them, whether they live now: with authentication by HMAC. */
+  readonly challengesSent: number;
+  readonly challengesReceived: number;
   readonly sendErrors: number;
   /** Claims and releases that failed. */
   readonly addressErrors: number;
@@ -38,6 +43,9 @@ export function zeroCounters(): MutableCounters {
     becameActive: 0,
     releasedActive: 0,
     addressListMismatches: 0,
+    firstAddressMismatches: 0,
+    challengesSent: 0,
+    challengesReceived: 0,
     sendErrors: 0,
     addressErrors: 0,
     dropped: zeros(dropReasons),

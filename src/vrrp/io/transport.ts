@@ -3,9 +3,16 @@ import type { Result } from '../../base/index.ts';
 /** Why a packet did not leave: errno's name as far as it is known ("EPERM"), otherwise the kernel's words. */
 export type SendFailure = string;
 
+export type TransportOptions = {
+  readonly interfaceName: string;
+  /** False for unicast: the group is then not joined. */
+  readonly isMulticast: boolean;
+};
+
 /**
- * Carries whole IP packets between the VRRP routers of one LAN. `RawTransport` is a network interface, `MemoryLan` its
- * fake. One may serve several virtual routers: each subscribes, and picks its own packets.
+ * Carries whole IP packets of one family between the VRRP routers of one LAN. `RawTransport` (IPv4) and `Ipv6Transport`
+ * are a network interface, `MemoryLan` is the fake of both. One may serve several virtual routers: each subscribes, and
+ * picks its own packets.
  */
 export type Transport = {
   /** Throws OperatorError when the interface or the privilege is missing. */

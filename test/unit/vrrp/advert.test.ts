@@ -14,6 +14,8 @@ const multicast = pathOf('192.0.2.251', '224.0.0.18');
 const twoAddresses = [address('192.0.2.1'), address('192.0.2.2')];
 const v3: Advert = { version: 3, vrid: 10, priority: 200, advertIntervalMs: 1000, addresses: twoAddresses };
 
+const password = new TextEncoder().encode('secret\0\0');
+
 type Golden = { name: string; advert: Advert; path: AdvertPath; form: ChecksumForm; hex: string };
 
 const goldenPackets: readonly Golden[] = [
@@ -51,6 +53,14 @@ const goldenPackets: readonly Golden[] = [
     path: pathOf('fe80::c8', 'ff02::12'),
     form: 'pseudo-header',
     hex: `310a640200643f5d ${toHex(address('fe80::1'))} ${toHex(address('2001:db8::1'))}`,
+  },
+  {
+    // As keepalived 2.2.7 sends it with auth_type PASS.
+    name: 'v2 over IPv4, simple text',
+    advert: { ...v3, version: 2, priority: 90, addresses: [address('10.88.0.100')], password },
+    path: pathOf('10.88.0.2', '224.0.0.18'),
+    form: 'message-only',
+    hex: '210a5a0101013ceb' + '0a580064' + '7365637265740000',
   },
 ];
 
@@ -103,7 +113,7 @@ describe('decodeAdvert', () => {
     { what: 'an interval of 0', message: altered({ 4: 0, 5: 0 }), reason: 'interval-zero' },
     { what: 'an interval of 0 below reserved bits', message: altered({ 4: 0xf0, 5: 0 }), reason: 'interval-zero' },
     { what: 'version 2, an interval of 0', message: altered({ 5: 0 }, v2Hex), reason: 'interval-zero' },
-    { what: 'version 2 with a password', message: altered({ 4: 1 }, v2Hex), reason: 'auth-type' },
+    { what: 'version 2 with an IP authentication header', message: altered({ 4: 2 }, v2Hex), reason: 'auth-type' },
   ])('refuses $what for its $reason', ({ message, reason }) => {
     expect(decodeAdvert(message, multicast)).toEqual({ ok: false, reason });
   });
@@ -165,6 +175,14 @@ describe('encodeAdvert', () => {
     for (const intervalMs of [0, 5, 15, 40960]) expect(encode(3, intervalMs)).toThrow('broken invariant');
     for (const intervalMs of [1000, 255000]) expect(encode(2, intervalMs)).not.toThrow();
     for (const intervalMs of [0, 100, 256000]) expect(encode(2, intervalMs)).toThrow('broken invariant');
+  });
+
+  it('takes a password of eight bytes, in version 2 alone', () => {
+    const encode = (version: 2 | 3, bytes: Uint8Array) => () =>
+      encodeAdvert({ ...v3, version, password: bytes }, multicast, 'pseudo-header');
+    expect(encode(2, password)).not.toThrow();
+    expect(encode(2, password.subarray(1))).toThrow('padded to its field');
+    expect(encode(3, password)).toThrow('version 2 alone');
   });
 
   it('insists on addresses, of the family that carries it', () => {

@@ -30,6 +30,7 @@ const options: VirtualRouterOptions = {
   unicastPeer: undefined,
   addresses: [virtualAddress],
   checksumForm: 'pseudo-header',
+  authentication: undefined,
   epoch: 0,
 };
 
@@ -73,10 +74,11 @@ async function bench(setup: Setup = {}): Promise<Bench> {
       onAddressError: (operation, error) => log.push(`${operation} failed: ${String(error)}`),
     },
   );
-  const view = { ...options, ownAddress: addressB };
+  const view = { ...options, ownAddress: addressB, authentication: undefined };
   other.subscribe((packet) => {
     const accepted = acceptPacket(view, packet);
-    log.push(accepted.ok ? `advert ${accepted.value.priority}` : accepted.reason);
+    if (!accepted.ok) log.push(accepted.reason);
+    else log.push(accepted.value.type === 'advert' ? `advert ${accepted.value.priority}` : 'challenge');
   });
   await port.start();
   await other.start();

@@ -8,7 +8,7 @@ import { describeTransport } from './transport-contract.ts';
 const addressA = Uint8Array.of(192, 0, 2, 251);
 const addressB = Uint8Array.of(192, 0, 2, 252);
 
-async function openPair(): Promise<TransportPair> {
+async function openPair(addressA: Uint8Array, addressB: Uint8Array): Promise<TransportPair> {
   const clock = new ManualClock();
   const lan = new MemoryLan({ delayMs: 0.1 }, { clock });
   const a = lan.port(addressA);
@@ -30,7 +30,12 @@ async function openPair(): Promise<TransportPair> {
   };
 }
 
-describeTransport('the LAN in memory', openPair);
+describeTransport('the LAN in memory', () => openPair(addressA, addressB));
+
+describeTransport('the LAN in memory, IPv6,', () => {
+  const linkLocal = (last: number): Uint8Array => Uint8Array.of(0xfe, 0x80, ...new Uint8Array(13), last);
+  return openPair(linkLocal(1), linkLocal(2));
+});
 
 describe('the LAN in memory', () => {
   it('delivers after its delay, and not to who is deaf', async () => {

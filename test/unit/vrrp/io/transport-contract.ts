@@ -1,6 +1,12 @@
 /** What every `Transport` does; played with the fake among the unit tests, with the raw socket in the lab. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { decodeIpv4Packet, encodeVrrpIpv4Packet, vrrpGroupIpv4 } from '../../../../src/vrrp/index.ts';
+import {
+  decodeIpv4Packet,
+  decodeIpv6Packet,
+  encodeVrrpIpv4Packet,
+  encodeVrrpIpv6Packet,
+  vrrpGroupOf,
+} from '../../../../src/vrrp/index.ts';
 import type { Transport } from '../../../../src/vrrp/io/index.ts';
 
 /** Two started transports on one LAN. */
@@ -30,27 +36,25 @@ export function describeTransport(name: string, open: () => Promise<TransportPai
 
     afterEach(() => pair.close());
 
-    const multicastFromA = (text: string) => send(pair.a, pair.addressA, vrrpGroupIpv4, text);
-    const multicastFromB = (text: string) => send(pair.b, pair.addressB, vrrpGroupIpv4, text);
+    const multicastFromA = (text: string) => send(pair.a, pair.addressA, vrrpGroupOf(pair.addressA), text);
+    const multicastFromB = (text: string) => send(pair.b, pair.addressB, vrrpGroupOf(pair.addressB), text);
 
-    it('carries multicast to the other, with the header as it was given', async () => {
+    it('carries multicast to the other, with what routers look at in the header', async () => {
       const packets: Uint8Array[] = [];
       pair.b.subscribe((packet) => packets.push(packet));
       expect(multicastFromA('hello')).toEqual({ ok: true, value: undefined });
       await pair.until(() => packets.length > 0);
       const [packet = new Uint8Array()] = packets;
-      const decoded = decodeIpv4Packet(packet);
-      expect(decoded).toEqual({
+      expect(decodePacket(packet)).toEqual({
         ok: true,
         value: {
           ttl: 255,
           protocol: 112,
           source: pair.addressA,
-          destination: vrrpGroupIpv4,
+          destination: vrrpGroupOf(pair.addressA),
           payload: new TextEncoder().encode('hello'),
         },
       });
-      expect(packet[1]).toBe(0xc0);
     });
 
     it('does not bring multicast back to its sender', async () => {
@@ -110,7 +114,12 @@ function send(
   destination: Uint8Array,
   text: string,
 ): ReturnType<Transport['send']> {
-  return from.send(encodeVrrpIpv4Packet(source, destination, new TextEncoder().encode(text)), destination);
+  const encode = source.length === 4 ? encodeVrrpIpv4Packet : encodeVrrpIpv6Packet;
+  return from.send(encode(source, destination, new TextEncoder().encode(text)), destination);
+}
+
+function decodePacket(packet: Uint8Array): ReturnType<typeof decodeIpv4Packet> {
+  return (packet[0] ?? 0) >> 4 === 4 ? decodeIpv4Packet(packet) : decodeIpv6Packet(packet);
 }
 
 function collect(transport: Transport): string[] {
@@ -120,6 +129,6 @@ function collect(transport: Transport): string[] {
 }
 
 function textOf(packet: Uint8Array): string {
-  const decoded = decodeIpv4Packet(packet);
+  const decoded = decodePacket(packet);
   return decoded.ok ? new TextDecoder().decode(decoded.value.payload) : decoded.reason;
 }
