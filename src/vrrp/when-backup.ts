@@ -31,8 +31,7 @@ export function stepBackup(config: RouterConfig, state: BackupState, input: Rout
     case 'peer-absent':
       return stay({ ...state, standbyPriority: undefined });
     case 'fence':
-      if (input.epoch <= state.epoch) return ignore(state, 'known-epoch');
-      return stay({ ...state, epoch: input.epoch });
+      return onFence(state, input.epoch);
     case 'fence-lifted':
       return onFenceLifted(config, state, input.cause, nowMs);
     case 'peer-process-died':
@@ -105,6 +104,21 @@ function onPreemptPermitted(
     isPreemptPermitted,
     preemptAtMs: undefined,
     activeDownAtMs: downAtMs(config.version, state.priority, state.activeAdvertIntervalMs, nowMs),
+    promotionCause: 'active-silent',
+  });
+}
+
+/** Beside the epoch it says that the peer lives: its sync link was cut off, but is there again. */
+function onFence(state: BackupState, epoch: number): RouterStep {
+  const { regularDownAtMs } = state;
+  if (regularDownAtMs === undefined) {
+    return epoch > state.epoch ? stay({ ...state, epoch }) : ignore(state, 'known-epoch');
+  }
+  return stay({
+    ...state,
+    epoch: Math.max(state.epoch, epoch),
+    activeDownAtMs: regularDownAtMs,
+    regularDownAtMs: undefined,
     promotionCause: 'active-silent',
   });
 }

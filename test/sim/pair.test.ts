@@ -1,14 +1,16 @@
 /** Hundreds of pairs, each through half a minute of faults: see `vrrp-invariants.ts` for what must hold. */
 import { describe, expect, it } from 'vitest';
 import type { Random } from '../../src/runtime/index.ts';
-import type { RouterConfig, TransitionCause } from '../../src/vrrp/index.ts';
-import { step } from '../../src/vrrp/index.ts';
+import type { AdvertVersion, RouterConfig, TransitionCause } from '../../src/vrrp/index.ts';
+import { skewMs, step } from '../../src/vrrp/index.ts';
 import { Invariants } from './vrrp-invariants.ts';
 import type { Node, NodeName } from './vrrp-world.ts';
 import { nodeNames, otherOf, World } from './vrrp-world.ts';
 
-const seedCount = 300;
-const virtualMs = 30_000;
+const seedCount = 500;
+/** The longer the interval, the longer the run. */
+const virtualIntervals = 150;
+const virtualMsMin = 30_000;
 const graceMs = 100;
 
 describe('a pair', () => {
@@ -26,16 +28,20 @@ describe('a pair', () => {
     const expected: readonly TransitionCause[] = [
       'active-silent',
       'active-resigned',
+      'peer-died',
       'preempt',
       'startup',
       'shutdown',
       'link-up',
       'link-down',
+      'fault',
+      'fault-cleared',
       'higher-priority',
       'higher-address',
       'fence',
       'take-over',
       'hand-over',
+      'weakened',
       'resign',
       'stall',
       'send-failures',
@@ -53,6 +59,43 @@ describe('a pair', () => {
   });
 });
 
+describe('a backup whose sync link is reset', () => {
+  const seeds = Array.from({ length: 100 }, (_, index) => index + 1);
+
+  it('replaces a dead peer within an interval and its skew', () => {
+    for (const seed of seeds) {
+      const { world, active, backup } = settled(seed);
+      const { config } = backup;
+      const atMs = world.nowMs;
+      world.kill(active);
+      const allowedMs = config.advertIntervalMs + skewMs(config.priority, config.advertIntervalMs, config.version);
+      world.runUntil(atMs + allowedMs + 0.01);
+      expect(backup.state.kind, `seed ${seed}\n${world.trace.slice(-10).join('\n')}`).toBe('active');
+    }
+  });
+
+  it('does not replace one that lives', () => {
+    for (const seed of seeds) {
+      const { world, active, backup } = settled(seed);
+      for (let round = 0; round < 20; round++) {
+        world.resetSync();
+        world.runUntil(world.nowMs + world.between(0.1, 5) * backup.config.advertIntervalMs);
+        expect([active.state.kind, backup.state.kind], `seed ${seed}`).toEqual(['active', 'backup']);
+      }
+    }
+  });
+
+  function settled(seed: number): { world: World; active: Node; backup: Node } {
+    const world = new World(seed, randomConfigs);
+    const hooks = { observe: () => undefined, onTransition: () => undefined, onChange: () => undefined };
+    world.start(hooks);
+    const { advertIntervalMs } = world.nodes.a.config;
+    world.runUntil(world.between(20, 22) * advertIntervalMs);
+    const [active, backup] = world.nodes.a.state.kind === 'active' ? (['a', 'b'] as const) : (['b', 'a'] as const);
+    return { world, active: world.nodes[active], backup: world.nodes[backup] };
+  }
+});
+
 describe('the invariants', () => {
   const broken: readonly { what: string; machine: typeof step; breach: RegExp }[] = [
     {
@@ -64,7 +107,9 @@ describe('the invariants', () => {
     {
       what: 'is never relieved of a fence',
       machine: (config, state, input, nowMs) =>
-        input.type === 'fence-lifted' ? { state, effects: [], ignored: undefined } : step(config, state, input, nowMs),
+        input.type === 'fence-lifted' || input.type === 'peer-process-died'
+          ? { state, effects: [], ignored: undefined }
+          : step(config, state, input, nowMs),
       breach: /nobody active/,
     },
     {
@@ -74,6 +119,15 @@ describe('the invariants', () => {
           ? { state, effects: [], ignored: undefined }
           : step(config, state, input, nowMs),
       breach: /two active for .* on a healthy LAN|active at the end/,
+    },
+    {
+      what: 'takes a peer for dead at once when the sync link is reset',
+      machine: (config, state, input, nowMs) => {
+        const result = step(config, state, input, nowMs);
+        if (input.type !== 'peer-process-died' || result.state.kind !== 'backup') return result;
+        return { ...result, state: { ...result.state, activeDownAtMs: nowMs + 0.1, promotionCause: 'peer-died' } };
+      },
+      breach: /takes . for dead, which is active/,
     },
     {
       what: 'comes back from a fence by its down timer',
@@ -102,13 +156,14 @@ function simulate(seed: number, machine: typeof step = step): { world: World; in
     onTransition: (node, cause) => invariants.onTransition(node, cause),
     onChange: () => invariants.onChange(),
   });
+  const virtualMs = Math.max(virtualMsMin, virtualIntervals * world.nodes.a.config.advertIntervalMs);
   while (world.nowMs < virtualMs) {
-    const mend = strike(world);
+    const mend = strike(world, invariants.settleMs);
     world.runUntil(world.nowMs + world.between(0.2, 1.5) * invariants.settleMs);
     world.change('mend', mend);
     world.runUntil(world.nowMs + world.between(0.2, 1.5) * invariants.settleMs);
   }
-  world.runUntil(world.nowMs + 2 * invariants.settleMs);
+  world.runUntil(world.nowMs + 3 * invariants.settleMs);
   invariants.expectOneActive();
   return { world, invariants };
 }
@@ -116,18 +171,23 @@ function simulate(seed: number, machine: typeof step = step): { world: World; in
 function randomConfigs(random: Random): Record<NodeName, RouterConfig> {
   const pick = <Item>(...items: readonly [Item, ...Item[]]): Item =>
     items[Math.floor(random.next() * items.length)] ?? items[0];
-  const advertIntervalMs = pick(30, 100, 200);
+  const version = pick<AdvertVersion>(3, 3, 3, 2);
+  const advertIntervalMs = version === 2 ? pick(1000, 2000) : pick(30, 100, 200);
   const preempt = pick(true, false);
-  const common = { version: 3, advertIntervalMs, preempt, preemptDelayMs: 0 } as const;
+  const common = { version, advertIntervalMs, preempt, preemptDelayMs: pick(0, 0, 300) };
   return {
     a: { ...common, priority: pick(100, 200), ownAddress: Uint8Array.of(192, 0, 2, 251) },
     b: { ...common, priority: pick(50, 100, 150), ownAddress: Uint8Array.of(192, 0, 2, 252) },
   };
 }
 
-/** Does one bad thing, or two at once, and returns how to mend it. */
-function strike(world: World): () => void {
-  const mends = Array.from({ length: world.chance(0.35) ? 2 : 1 }, () => strikeOnce(world));
+/** Does one bad thing, or two, at once or the second one into what the first has led to; returns how to mend it. */
+function strike(world: World, settleMs: number): () => void {
+  const mends = [strikeOnce(world)];
+  if (world.chance(0.5)) {
+    if (world.chance(0.7)) world.runUntil(world.nowMs + world.between(0, 1) * settleMs);
+    mends.push(strikeOnce(world));
+  }
   return () => {
     for (const mend of mends) mend();
   };
@@ -138,16 +198,20 @@ function strikeOnce(world: World): () => void {
   const faults: readonly ((world: World, node: Node) => () => void)[] = [
     loseAdverts,
     delayAdverts,
+    reorderAdverts,
     cutOneWay,
     cutBothWays,
     cutSync,
+    resetSync,
     cutEverything,
     pause,
+    jumpClock,
     kill,
     takeLinkDown,
     refuseSends,
     refuseClaims,
     changePriority,
+    failTracker,
     switchOver,
     resign,
     stopAndStart,
@@ -170,6 +234,11 @@ function delayAdverts(world: World): () => void {
   return () => (world.hasJitter = false);
 }
 
+function reorderAdverts(world: World): () => void {
+  world.isReordering = true;
+  return () => (world.isReordering = false);
+}
+
 function cutOneWay(world: World, { name }: Node): () => void {
   world.isCutFrom[name] = true;
   return () => (world.isCutFrom[name] = false);
@@ -185,6 +254,17 @@ function cutBothWays(world: World): () => void {
 function cutSync(world: World): () => void {
   world.cutSync();
   return () => world.mendSync();
+}
+
+function resetSync(world: World): () => void {
+  world.resetSync();
+  return () => undefined;
+}
+
+/** By less than an advert interval, or by many. */
+function jumpClock(world: World, node: Node): () => void {
+  world.jumpClock(node, world.between(0, world.chance(0.5) ? 1 : 20) * node.config.advertIntervalMs);
+  return () => undefined;
 }
 
 function cutEverything(world: World): () => void {
@@ -235,6 +315,12 @@ function changePriority(world: World, node: Node): () => void {
   };
   set(Math.floor(world.between(1, 255)));
   return () => set(node.config.priority);
+}
+
+function failTracker(world: World, node: Node): () => void {
+  const reason = `tracker ${world.random.next()}`;
+  world.input(node, { type: 'fault', reason });
+  return () => world.input(node, { type: 'fault-cleared', reason });
 }
 
 /** As the nodes do it: over the sync link, if there is one. */

@@ -2,7 +2,7 @@
 import { activeDownIntervalMs } from '../../src/vrrp/index.ts';
 import type { TransitionCause } from '../../src/vrrp/index.ts';
 import type { Node, World } from './vrrp-world.ts';
-import { lanDelayMaxMs, nodeNames, syncDelayMaxMs } from './vrrp-world.ts';
+import { lanDelayMaxMs, nodeNames, otherOf, syncDelayMaxMs, syncSnapshotMaxMs } from './vrrp-world.ts';
 
 const toleranceMs = 0.01;
 
@@ -33,7 +33,15 @@ export class Invariants {
 
   /** After this without a change nothing may change any more. */
   get settleMs(): number {
-    return 2 * this.#downMs + this.#graceMs + 4 * (lanDelayMaxMs + syncDelayMaxMs);
+    const { preemptDelayMs } = this.#world.nodes.a.config;
+    return 2 * this.#downMs + preemptDelayMs + this.#graceMs + 4 * (lanDelayMaxMs + syncDelayMaxMs) + syncSnapshotMaxMs;
+  }
+
+  /** A router that has lost health repeats its invitation, which may have been lost. */
+  get #invitationMs(): number {
+    const { nodes } = this.#world;
+    const isAnyWeak = nodeNames.some((name) => nodes[name].state.priority < nodes[name].config.priority);
+    return isAnyWeak ? 13 * this.#intervalMs : 0;
   }
 
   onChange(): void {
@@ -42,11 +50,12 @@ export class Invariants {
 
   onTransition(node: Node, cause: TransitionCause): void {
     this.causes.set(cause, (this.causes.get(cause) ?? 0) + 1);
-    const { nowMs, loss, hasJitter, nodes } = this.#world;
-    const isSteady = loss === 0 && !hasJitter && nodeNames.every((name) => !nodes[name].failsSends);
+    const { nowMs, loss, hasJitter, isReordering, nodes } = this.#world;
+    this.#judgePeerDied(node, cause);
+    const isSteady = loss === 0 && !hasJitter && !isReordering && nodeNames.every((name) => !nodes[name].failsSends);
     const quietMs = nowMs - this.#changedMs;
     const canServe = nodeNames.every((name) => !nodes[name].failsClaims);
-    if (isSteady && canServe && quietMs > this.settleMs) {
+    if (isSteady && canServe && quietMs > this.settleMs + this.#invitationMs) {
       this.#fail(`${node.name} changes (${cause}) ${quietMs} ms after anything happened`);
     }
   }
@@ -67,6 +76,16 @@ export class Invariants {
   expectOneActive(): void {
     const active = nodeNames.filter((name) => this.#isActive(name));
     if (active.length !== 1) this.#fail(`${active.length} active at the end`);
+  }
+
+  /** The sync link alone never makes a backup take a living router for dead. */
+  #judgePeerDied(node: Node, cause: TransitionCause): void {
+    const { nowMs, nodes } = this.#world;
+    const peer = nodes[otherOf(node.name)];
+    const isLongHealthy = this.#healthySinceMs !== undefined && nowMs - this.#healthySinceMs > 3 * this.#intervalMs;
+    if (cause === 'peer-died' && isLongHealthy && peer.state.kind === 'active' && nowMs - this.#changedMs > 0) {
+      this.#fail(`${node.name} takes ${peer.name} for dead, which is active`);
+    }
   }
 
   #judgeBothActive(): void {
@@ -93,15 +112,18 @@ export class Invariants {
 
   #judgeNoneActive(): void {
     if (this.#noneActiveSinceMs === undefined) return;
-    const lastedMs = this.#world.nowMs - Math.max(this.#noneActiveSinceMs, this.#changedMs);
+    // A late advert of a router that has resigned since looks like one of an active router.
+    const sinceMs = Math.max(this.#noneActiveSinceMs, this.#changedMs, this.#world.slowestAtMs);
+    const lastedMs = this.#world.nowMs - sinceMs;
     this.longestNoneActiveIntervals = Math.max(this.longestNoneActiveIntervals, lastedMs / this.#intervalMs);
     const allowedMs = this.#downMs + 2 * (lanDelayMaxMs + syncDelayMaxMs) + toleranceMs;
     if (lastedMs > allowedMs) this.#fail(`nobody active for ${lastedMs} ms (at most ${allowedMs})`);
   }
 
   #isHealthy(): boolean {
-    const { loss, hasJitter, isCutFrom, nodes } = this.#world;
-    const isLanGood = loss === 0 && !hasJitter && !isCutFrom.a && !isCutFrom.b;
+    const { nowMs, loss, hasJitter, isReordering, slowestAtMs, jumpedAtMs, isCutFrom, nodes } = this.#world;
+    const isQuick = !hasJitter && !isReordering && nowMs > Math.max(slowestAtMs, jumpedAtMs);
+    const isLanGood = loss === 0 && isQuick && !isCutFrom.a && !isCutFrom.b;
     return isLanGood && nodeNames.every((name) => isAble(nodes[name]) && !nodes[name].failsSends);
   }
 

@@ -17,6 +17,8 @@ export const lanJitterMaxMs = 8;
 export const syncDelayMaxMs = 1;
 /** After this a silent peer counts as gone on the sync link. */
 export const syncTimeoutMs = 200;
+/** Until a new session has carried everything that the other node knows. */
+export const syncSnapshotMaxMs = 50;
 
 export type Node = {
   readonly name: NodeName;
@@ -25,6 +27,8 @@ export type Node = {
   isAlive: boolean;
   isPaused: boolean;
   isLinkUp: boolean;
+  /** Its clock is monotonic but not that of the world: it jumps forward when a virtual machine is moved. */
+  clockAheadMs: number;
   failsSends: boolean;
   failsClaims: boolean;
   /** What arrived while it was paused. */
@@ -33,7 +37,7 @@ export type Node = {
   peerRole: Role | undefined;
 };
 
-type Role = { readonly isActive: boolean; readonly epoch: number; readonly priority: number };
+type Role = { readonly kind: RouterState['kind']; readonly epoch: number; readonly priority: number };
 
 type Event = { readonly atMs: number; readonly order: number; readonly run: () => void };
 
@@ -52,6 +56,11 @@ export class World {
   nowMs = 0;
   loss = 0;
   hasJitter = false;
+  /** Adverts overtake each other, by up to two and a half intervals. */
+  isReordering = false;
+  jumpedAtMs = 0;
+  /** When the last of the adverts arrives that are underway for longer than usual. */
+  slowestAtMs = 0;
   readonly isCutFrom: Record<NodeName, boolean> = { a: false, b: false };
   isSyncCut = false;
   /** Undefined while there is no session. */
@@ -72,7 +81,7 @@ export class World {
 
   start(hooks: WorldHooks): void {
     this.#hooks = hooks;
-    for (const name of nodeNames) this.input(this.nodes[name], { type: 'startup' });
+    for (const name of nodeNames) this.#startUp(this.nodes[name]);
     this.connectSync();
   }
 
@@ -131,14 +140,25 @@ export class World {
     node.isPaused = false;
     node.inbox = [];
     node.state = initialState(node.config);
-    this.disconnectSync();
+    this.disconnectSync('died');
   }
 
   revive(node: Node): void {
     node.isAlive = true;
     node.state = initialState(node.config);
-    this.input(node, { type: 'startup' });
+    this.#startUp(node);
     this.#after(syncDelayMaxMs, () => this.connectSync());
+  }
+
+  /** A middlebox, or the peer's main process alone: who is connected cannot tell from a dead peer. */
+  resetSync(): void {
+    this.disconnectSync('died');
+    this.#after(this.between(1, 300), () => this.connectSync());
+  }
+
+  jumpClock(node: Node, byMs: number): void {
+    node.clockAheadMs += byMs;
+    this.jumpedAtMs = this.nowMs;
   }
 
   cutSync(): void {
@@ -157,10 +177,13 @@ export class World {
     this.syncSession = ++this.#syncSessions;
     this.note('-- sync connected');
     this.#hooks.onChange();
-    for (const name of nodeNames) this.sendRole(this.nodes[name]);
+    for (const name of nodeNames) {
+      this.sendRole(this.nodes[name]);
+      this.#permitPreempt(this.nodes[name], this.syncSession);
+    }
   }
 
-  disconnectSync(): void {
+  disconnectSync(how: 'lost' | 'died' = 'lost'): void {
     if (this.syncSession === undefined) return;
     this.syncSession = undefined;
     this.note('-- sync lost');
@@ -169,7 +192,10 @@ export class World {
       const node = this.nodes[name];
       if (node.peerRole === undefined) continue;
       node.peerRole = undefined;
-      this.input(node, { type: 'fence-lifted', cause: 'sync-lost' });
+      this.input(node, { type: 'peer-absent' });
+      const address = this.nodes[otherOf(name)].config.ownAddress;
+      if (how === 'died') this.input(node, { type: 'peer-process-died', address });
+      else this.input(node, { type: 'fence-lifted', cause: 'sync-lost' });
     }
   }
 
@@ -178,7 +204,7 @@ export class World {
     const session = this.syncSession;
     if (session === undefined) return;
     const { kind, epoch, priority } = node.state;
-    const role: Role = { isActive: kind === 'active', epoch, priority };
+    const role: Role = { kind, epoch, priority };
     const target = this.nodes[otherOf(node.name)];
     const arrivesAtMs = Math.max(this.#syncBusyUntilMs[node.name], this.nowMs + this.between(0.1, syncDelayMaxMs));
     this.#syncBusyUntilMs[node.name] = arrivesAtMs;
@@ -196,12 +222,27 @@ export class World {
     node.peerRole = role;
     const { epoch, priority } = role;
     const address = this.nodes[otherOf(node.name)].config.ownAddress;
-    if (role.isActive) this.input(node, { type: 'fence', epoch, priority, address });
-    else if (before?.isActive === true) this.input(node, { type: 'fence-lifted', cause: 'peer-resigned' });
+    if (role.kind === 'active') this.input(node, { type: 'fence', epoch, priority, address });
+    else if (before?.kind === 'active') this.input(node, { type: 'fence-lifted', cause: 'peer-resigned' });
+    this.input(node, role.kind === 'backup' ? { type: 'peer-standby', priority, epoch } : { type: 'peer-absent' });
+  }
+
+  /** A node that starts has to catch up before it may preempt. */
+  #startUp(node: Node): void {
+    this.input(node, { type: 'preempt-permitted', isPermitted: false });
+    this.input(node, { type: 'startup' });
+  }
+
+  #permitPreempt(node: Node, session: number): void {
+    this.#after(this.between(1, syncSnapshotMaxMs), () => {
+      if (this.syncSession !== session) return;
+      this.#hooks.onChange();
+      this.input(node, { type: 'preempt-permitted', isPermitted: true });
+    });
   }
 
   #perform(node: Node, input: RouterInput): void {
-    const { state, effects } = this.#step(node.config, node.state, input, this.nowMs);
+    const { state, effects } = this.#step(node.config, node.state, input, this.nowMs + node.clockAheadMs);
     node.state = state;
     for (const effect of effects) this.#performEffect(node, effect);
   }
@@ -237,9 +278,11 @@ export class World {
     }
     const target = this.nodes[otherOf(node.name)];
     const isLost = !node.isLinkUp || this.isCutFrom[node.name] || this.chance(this.loss);
-    const delayMs = this.between(0.05, this.hasJitter ? lanJitterMaxMs : lanDelayMaxMs);
-    if (isLost) return;
     const { advertIntervalMs, ownAddress: source } = node.config;
+    const jitterMaxMs = this.hasJitter ? lanJitterMaxMs : lanDelayMaxMs;
+    const delayMs = this.between(0.05, this.isReordering ? 2.5 * advertIntervalMs : jitterMaxMs);
+    if (isLost) return;
+    if (delayMs > lanDelayMaxMs) this.slowestAtMs = Math.max(this.slowestAtMs, this.nowMs + delayMs);
     this.#after(delayMs, () => {
       if (target.isLinkUp) this.input(target, { type: 'advert', priority, advertIntervalMs, source });
     });
@@ -267,7 +310,7 @@ export class World {
       const node = this.nodes[name];
       const atMs = node.isAlive && !node.isPaused ? nextDeadlineMs(node.state) : undefined;
       const run = (): void => this.#perform(node, { type: 'timeout' });
-      return atMs === undefined ? [] : [{ atMs: Math.max(atMs, this.nowMs), run }];
+      return atMs === undefined ? [] : [{ atMs: Math.max(atMs - node.clockAheadMs, this.nowMs), run }];
     });
     return deadlines.toSorted((one, two) => one.atMs - two.atMs)[0];
   }
@@ -286,6 +329,7 @@ function newNode(name: NodeName, config: RouterConfig): Node {
     isAlive: true,
     isPaused: false,
     isLinkUp: true,
+    clockAheadMs: 0,
     failsSends: false,
     failsClaims: false,
     inbox: [],
