@@ -1,6 +1,6 @@
 /** The address that IPv6 adverts leave from: the link-local one of the interface, which is never a virtual one. */
 import { readFile } from 'node:fs/promises';
-import { compareIp, fromHex } from '../../base/index.ts';
+import { compareIp, parseIp } from '../../base/index.ts';
 import type { Clock } from '../../runtime/index.ts';
 import { OperatorError } from '../../runtime/index.ts';
 
@@ -42,8 +42,8 @@ export function findLinkLocal(
   const notReady = addressFlag.dadFailed | addressFlag.tentative;
   for (const line of table.split('\n')) {
     const [digits = '', , , scope = '', flags = '', name] = line.trim().split(/\s+/);
-    if (name !== interfaceName || digits.length !== 32 || Number.parseInt(scope, 16) !== linkScope) continue;
-    const address = fromHex(digits);
+    const address = parseIp(digits.match(/.{4}/g)?.join(':') ?? '');
+    if (name !== interfaceName || address === undefined || Number.parseInt(scope, 16) !== linkScope) continue;
     if ((Number.parseInt(flags, 16) & notReady) !== 0) continue;
     if (!except.some((other) => compareIp(other, address) === 0)) return address;
   }
