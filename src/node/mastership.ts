@@ -19,6 +19,8 @@ export type MastershipEvents = {
   readonly onFence: (router: string, fence: Fence) => void;
   /** The peer is no longer active, or not to be heard. */
   readonly onFenceLifted: (router: string, cause: FenceLiftCause) => void;
+  /** The peer's process is gone; in place of a lifted fence. */
+  readonly onPeerDied: (router: string, address: string) => void;
   /** The peer, not active now, has been so in a later epoch than this active node's: neighbours may still go there. */
   readonly onOvertaken: (router: string, epoch: number) => void;
   readonly sendRoles: (roles: Readonly<Record<string, RouterRole>>) => void;
@@ -99,10 +101,14 @@ export class Mastership {
     return true;
   }
 
-  onPeerLost(): void {
-    const routers = [...this.#peer.keys()];
+  /** `isDead`: the peer's kernel has closed the connection, which it does when the peer's process is gone. */
+  onPeerLost(isDead: boolean): void {
+    const roles = [...this.#peer];
     this.#peer.clear();
-    for (const router of routers) this.#events.onFenceLifted(router, 'sync-lost');
+    for (const [router, { address }] of roles) {
+      if (isDead) this.#events.onPeerDied(router, address);
+      else this.#events.onFenceLifted(router, 'sync-lost');
+    }
     this.#wake();
   }
 

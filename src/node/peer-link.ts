@@ -26,6 +26,8 @@ export type PeerLinkPorts = {
   readonly events: EventLog;
   readonly state: ReplicatedState;
   readonly mastership: Mastership;
+  /** Whether both nodes have all that the other one has; told when it changes. */
+  readonly onInSync: (isInSync: boolean) => void;
   readonly onRequest: (method: string, parameters: Plain) => Promise<Plain>;
 };
 
@@ -64,7 +66,7 @@ export class PeerLink implements Service {
         onStateChanged: (syncState) => this.#onStateChanged(syncState),
         onConnectionLost: (how) => {
           ports.events.add('peer', `${this.name}: sync connection lost (${how})`, { how });
-          ports.mastership.onPeerLost();
+          ports.mastership.onPeerLost(how === 'fin' || how === 'reset');
         },
       },
     );
@@ -120,6 +122,7 @@ export class PeerLink implements Service {
   #onStateChanged(state: SyncState): void {
     const before = this.#told;
     this.#told = state;
+    if (state.inSync !== before?.inSync) this.#ports.onInSync(state.inSync);
     const { events, mastership } = this.#ports;
     const isNewPeer = state.connected && (before?.connected !== true || before.peerBootId !== state.peerBootId);
     if (isNewPeer) {

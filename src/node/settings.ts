@@ -57,7 +57,6 @@ export function routerSpecs(config: Config, { self, peer }: NodeIdentity, keys: 
     checksum: checksumWords[router.checksum],
     simplePassword: router.simplePassword,
     hmac: router.hmac && hmacSpec(router.hmac, keys),
-    mac: router.mac,
     syncGroup: groupOf(config, router.name),
     announceRefreshMs: router.announceRefreshMs ?? 0,
     epoch: 0,

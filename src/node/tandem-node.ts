@@ -100,7 +100,10 @@ export class TandemNode {
     this.#hooks = new Hooks({ node: identity.self.name, routers: hookedRouters(config, this.#routers) }, shared);
     this.#vrrp = new VrrpManager(this.#routers, {
       ...shared,
-      onReady: () => this.#mastership.repeatFences(),
+      onReady: () => {
+        this.#mastership.repeatFences();
+        this.#permitPreempt(this.#peer?.status().inSync ?? true);
+      },
       onEpoch: (router, epoch) => this.#mastership.onOwnChange(router, 'active', epoch),
       health: (router) => this.#trackers.health(router),
       onState: (router, to, epoch, cause) => this.#onRouterState(router, to, epoch, cause),
@@ -111,6 +114,7 @@ export class TandemNode {
     });
     this.#mastership = new Mastership(initialRoles(this.#routers), {
       onFence: (router, fence) => this.#vrrp.send({ type: 'fence', router, fence }),
+      onPeerDied: (router, address) => this.#vrrp.send({ type: 'peer-process-died', router, address }),
       onFenceLifted: (router, cause) => this.#vrrp.send({ type: 'fence-lifted', router, cause }),
       onOvertaken: (router, epoch) => this.#vrrp.send({ type: 'take-over', router, epoch: epoch + 1, graceMs: 0 }),
       sendRoles: (roles) => this.#peer?.sendRoles(roles),
@@ -125,6 +129,7 @@ export class TandemNode {
               random: systemRandom,
               state,
               mastership: this.#mastership,
+              onInSync: (isInSync) => this.#permitPreempt(isInSync),
               onRequest: (method, parameters) => this.#onPeerRequest(method, parameters),
             },
           );
@@ -292,6 +297,10 @@ export class TandemNode {
     this.#mastership.onOwnChange(router, to, epoch);
     if (wasActive && to !== 'active') this.#services.resetConnections(this.#addressesOf([router]));
     this.#healthPolicy?.consider();
+  }
+
+  #permitPreempt(isPermitted: boolean): void {
+    this.#vrrp.send({ type: 'preempt-permitted', isPermitted });
   }
 
   /** What the peer may ask; its refusal is the text of the error. */

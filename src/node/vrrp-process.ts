@@ -57,6 +57,16 @@ async function handle(command: VrrpCommand): Promise<void> {
       if (bytes !== undefined) find(command.router)?.handle({ type: 'fence', epoch, priority, address: bytes });
       return;
     }
+    case 'peer-process-died': {
+      const address = parseIp(command.address);
+      if (address !== undefined) find(command.router)?.handle({ type: 'peer-process-died', address });
+      return;
+    }
+    case 'preempt-permitted':
+      for (const { router } of routers.values()) {
+        router.handle({ type: 'preempt-permitted', isPermitted: command.isPermitted });
+      }
+      return;
     case 'fence-lifted':
       find(command.router)?.handle({ type: 'fence-lifted', cause: command.cause });
       return;
@@ -107,6 +117,7 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
       priority: spec.health.priority,
       advertIntervalMs: spec.advertIntervalMs,
       preempt: spec.preempt,
+      preemptDelayMs: spec.preemptDelayMs,
       ownAddress: bytesOf(spec.ownAddress),
       addresses: spec.addresses.map(({ address }) => bytesOf(address)),
       unicastPeer: spec.unicastPeer === undefined ? undefined : bytesOf(spec.unicastPeer),
@@ -129,6 +140,14 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
   neighbours.add(running);
   fitness.add(spec.name, spec.syncGroup, addresses.link?.up === true, spec.health);
   await router.start();
+}
+
+/** Version 2's password and version 3's seals exclude each other; the configuration has been checked. */
+function authenticationOf({ simplePassword, hmac }: RouterSpec): RouterAuthentication | undefined {
+  if (simplePassword !== undefined) return { type: 'simple-text', password: simplePassword };
+  if (hmac === undefined) return undefined;
+  const keys = new Map(hmac.keys.map(({ id, key }) => [id, key]));
+  return { type: 'hmac-sha256', keys, sendKeyId: hmac.activeKey, isRequired: true };
 }
 
 function addressPort(spec: RouterSpec, addresses: Addresses, announcer: Announcer) {

@@ -23,8 +23,6 @@ export type RouterSpec = {
   /** Of version 2. */
   readonly simplePassword: string | undefined;
   readonly hmac: HmacSpec | undefined;
-  /** Which MAC address answers for the addresses. */
-  readonly mac: 'interface' | 'virtual';
   /** The virtual routers with the same one are always on the same node. */
   readonly syncGroup: string | undefined;
   /** Gratuitous ARP again and again while active; 0: only after becoming active. */
@@ -59,6 +57,10 @@ export type VrrpCommand =
   | { readonly type: 'fence'; readonly router: string; readonly fence: Fence }
   /** The peer is not active, or cannot be asked any more. */
   | { readonly type: 'fence-lifted'; readonly router: string; readonly cause: FenceLiftCause }
+  /** The sync link ended with a reset or FIN: the peer's process is dead. Told instead of `fence-lifted`. */
+  | { readonly type: 'peer-process-died'; readonly router: string; readonly address: string }
+  /** A node that has not all of its peer's state must not take over from it. */
+  | { readonly type: 'preempt-permitted'; readonly isPermitted: boolean }
   /** Switchover, to the one that is active: yield as soon as the peer is heard to be active. */
   | { readonly type: 'hand-over'; readonly router: string; readonly graceMs: number }
   /** Switchover, to the one that shall be active: become it now. If it is so already: claim the epoch and announce. */

@@ -63,16 +63,14 @@ function syncFindings({ sync }: Config, { address, syncAddress }: NodeIdentity['
 /** Settings that keep addresses from answering, or adverts from arriving. */
 async function settingFindings(name: string, routers: readonly VirtualRouterConfig[]): Promise<readonly Finding[]> {
   return [
-    ...(routers.some(({ family }) => family === 4) ? await ipv4Findings(name, routers) : []),
+    ...(routers.some(({ family }) => family === 4) ? await ipv4Findings(name) : []),
     ...(routers.some(({ family }) => family === 6) ? await ipv6Findings(name) : []),
     ...(routers.some(({ mode }) => mode === 'multicast') ? [await snoopingFinding(name)] : []),
   ];
 }
 
-async function ipv4Findings(name: string, routers: readonly VirtualRouterConfig[]): Promise<readonly Finding[]> {
+async function ipv4Findings(name: string): Promise<readonly Finding[]> {
   const arpIgnore = await strictest('ipv4', name, 'arp_ignore');
-  const reversePath = await strictest('ipv4', name, 'rp_filter');
-  const isVirtualMac = routers.some(({ mac }) => mac === 'virtual');
   return [
     arpIgnore >= 2
       ? failing(
@@ -81,15 +79,6 @@ async function ipv4Findings(name: string, routers: readonly VirtualRouterConfig[
           `sysctl net.ipv4.conf.${name}.arp_ignore=1, and of "all"`,
         )
       : well('sysctl', `arp_ignore is ${arpIgnore} on ${name}`),
-    ...(isVirtualMac && reversePath === 1
-      ? [
-          doubtful(
-            'sysctl',
-            `rp_filter is 1 on ${name}: with mac: virtual packets come in elsewhere than they go out`,
-            `sysctl net.ipv4.conf.${name}.rp_filter=0, and of "all"`,
-          ),
-        ]
-      : []),
   ];
 }
 

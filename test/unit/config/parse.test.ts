@@ -24,7 +24,6 @@ describe('a correct file', () => {
           preempt: false,
           preemptDelayMs: 0,
           mode: 'multicast',
-          mac: 'interface',
           checksum: 'auto',
           simplePassword: undefined,
           hmac: undefined,
@@ -69,7 +68,6 @@ virtualRouters:
     preempt: true
     preemptDelay: 2m
     mode: unicast
-    mac: virtual
     checksum: messageOnly
     hmac: {keys: [{id: 1, keyFile: /k1}, {id: 255, keyFile: /k2}], activeKey: 255}
     announceRefresh: 0s
@@ -115,7 +113,6 @@ log: {level: debug}
       preempt: true,
       preemptDelayMs: 120_000,
       mode: 'unicast',
-      mac: 'virtual',
       checksum: 'messageOnly',
       simplePassword: undefined,
       hmac: {

@@ -128,7 +128,9 @@ function setup(routers: Readonly<Record<string, string | undefined>>) {
   const config: RouterConfig = {
     priority: 200,
     advertIntervalMs: 100,
+    version: 3,
     preempt: false,
+    preemptDelayMs: 0,
     ownAddress: Uint8Array.of(10, 0, 0, 1),
   };
   const handle = (router: string, input: RouterInput): void => {

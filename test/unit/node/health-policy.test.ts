@@ -119,6 +119,7 @@ async function setup(router: { preempt: boolean; preemptDelayMs: number }) {
       onFence: () => undefined,
       onFenceLifted: () => undefined,
       onOvertaken: () => undefined,
+      onPeerDied: () => undefined,
       sendRoles: () => undefined,
     },
   );

@@ -44,16 +44,24 @@ describe('Mastership', () => {
     trace.length = 0;
     mastership.repeatFences();
     expect(trace).toEqual(['fence web 7']);
-    mastership.onPeerLost();
+    mastership.onPeerLost(false);
     trace.length = 0;
     mastership.repeatFences();
     expect(trace).toEqual([]);
   });
 
+  it('says that the peer is dead, and where its adverts came from, when its kernel ended the connection', () => {
+    const { mastership, trace } = setup();
+    mastership.onPeerRoles({ web: role('active', 7) });
+    mastership.onPeerLost(true);
+    expect(trace).toEqual(['fence web 7', 'died web 10.0.0.2']);
+    expect(mastership.heldByPeer()).toEqual([]);
+  });
+
   it('lifts every fence when the peer is lost', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
-    mastership.onPeerLost();
+    mastership.onPeerLost(false);
     expect(trace).toEqual(['fence web 7', 'lifted web sync-lost', 'lifted db sync-lost']);
     expect(mastership.heldByPeer()).toEqual([]);
   });
@@ -100,6 +108,7 @@ function setup(): { mastership: Mastership; trace: string[] } {
     { web: own, db: own },
     {
       onFence: (router, fence) => trace.push(`fence ${router} ${fence.epoch}`),
+      onPeerDied: (router, address) => trace.push(`died ${router} ${address}`),
       onFenceLifted: (router, cause) => trace.push(`lifted ${router} ${cause}`),
       onOvertaken: (router, epoch) => trace.push(`overtaken ${router} ${epoch}`),
       sendRoles: (roles) =>
