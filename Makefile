@@ -20,7 +20,7 @@ check: setup ## types, lint, format, structure
 	@npm run -s check
 
 bench: setup-test ## benchmarks against keepalived, HAProxy and nginx, in one run
-	@npm run -s bench
+	@npm run -s bench -- all
 
 format: setup
 	@npx prettier --write --log-level warn .

@@ -57,9 +57,12 @@ export class Host {
     return processesIn(this.namespace);
   }
 
-  /** Sends a signal to all that runs in this host at once, as a power cut (SIGKILL) or a frozen machine (SIGSTOP). */
+  /**
+   * Sends a signal to all that runs in this host at once, as a power cut (SIGKILL) or a frozen machine (SIGSTOP). The
+   * youngest first: a child that sees its parent die a moment before itself may say goodbye to the LAN (keepalived's).
+   */
   killAll(signal: NodeJS.Signals): number[] {
-    const pids = this.processes();
+    const pids = this.processes().sort((a, b) => b - a);
     for (const pid of pids) sendSignal(pid, signal);
     return pids;
   }

@@ -16,7 +16,7 @@ import { virtualAddress } from './topology.ts';
 export type Pair = { readonly lb1: TandemNode; readonly lb2: TandemNode };
 export type Roles = { readonly active: TandemNode; readonly standby: TandemNode };
 
-type BalancerName = keyof Pair;
+export type BalancerName = keyof Pair;
 const balancers: readonly BalancerName[] = ['lb1', 'lb2'];
 
 /** The lab's servers, each saying its own name. */

@@ -1,0 +1,16 @@
+import type { Row } from './report.ts';
+
+export type BenchOptions = {
+  /** Few runs and cases: all is over within 45 seconds. */
+  readonly isQuick: boolean;
+  /** Of each system in each case; undefined: the bench's own choice. */
+  readonly runs: number | undefined;
+  /** Progress, for people; not part of the results. */
+  readonly tell: (line: string) => void;
+};
+
+export type Bench = {
+  /** One line: what is measured. */
+  readonly summary: string;
+  readonly run: (options: BenchOptions) => Promise<readonly Row[]>;
+};

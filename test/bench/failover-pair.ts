@@ -1,0 +1,138 @@
+/** Two balancers with one virtual IP, in a lab of the default topology, that are struck down and mended in turns. */
+
+import { assert } from '../../src/base/index.ts';
+import { createLab } from '../lab/lab.ts';
+import type { Lab } from '../lab/lab.ts';
+import { holders, startServers, whoServes } from '../lab/stage.ts';
+import type { BalancerName } from '../lab/stage.ts';
+import { waitUntil } from '../lab/time.ts';
+import { virtualAddress } from '../lab/topology.ts';
+
+export type Trigger = 'cut' | 'kill';
+
+/** What makes a host a balancer. */
+export type Software = {
+  readonly system: string;
+  /** Starts it on a host; what stands there then has yet to get ready. */
+  readonly start: (lab: Lab, name: BalancerName, advertIntervalMs: number) => Promise<Balancer>;
+};
+
+export type Balancer = {
+  /** Resolves when it could serve at once, if it had to. */
+  readonly ready: () => Promise<void>;
+};
+
+/** As `ip monitor` tells of an address that is there from now on. */
+const isAddress = new RegExp(`^\\d.* inet ${virtualAddress.replaceAll('.', '\\.')}/`);
+
+const balancerNames: readonly BalancerName[] = ['lb1', 'lb2'];
+const electionTimeoutMs = 15_000;
+const takeOverTimeoutMs = 20_000;
+
+export class FailoverPair {
+  readonly lab: Lab;
+  readonly #software: Software;
+  readonly #balancers = new Map<BalancerName, Balancer>();
+  #advertIntervalMs: number | undefined;
+  #dead: BalancerName | undefined;
+
+  constructor(lab: Lab, software: Software) {
+    this.lab = lab;
+    this.#software = software;
+  }
+
+  static async create(software: Software): Promise<FailoverPair> {
+    const lab = await createLab();
+    try {
+      await startServers(lab);
+      return new FailoverPair(lab, software);
+    } catch (error) {
+      await lab.destroy();
+      throw error;
+    }
+  }
+
+  get system(): string {
+    return this.#software.system;
+  }
+
+  /** Both hosts, as after a reboot, become balancers with such adverts; lb1 is ahead, and so the first active one. */
+  async start(advertIntervalMs: number): Promise<void> {
+    if (advertIntervalMs === this.#advertIntervalMs) return;
+    this.#advertIntervalMs = advertIntervalMs;
+    await Promise.all(balancerNames.map((name) => this.#reboot(name)));
+    for (const name of balancerNames) await this.#startOn(name);
+    this.#dead = undefined;
+  }
+
+  async destroy(): Promise<void> {
+    await this.lab.destroy();
+  }
+
+  /** Starts the node that died, as the standby, and waits until both are ready; answers which one serves. */
+  async makeWhole(): Promise<BalancerName> {
+    if (this.#dead !== undefined) {
+      await this.#reboot(this.#dead);
+      await this.#startOn(this.#dead);
+      this.#dead = undefined;
+    }
+    const holder = await this.#waitUntilServedByOne();
+    for (const balancer of this.#balancers.values()) await balancer.ready();
+    return holder;
+  }
+
+  /**
+   * Lets the active node die. With `cut` the cables come first, and of these the one for sync: nothing that the dying
+   * node or its kernel may say gets out.
+   */
+  async strike(active: BalancerName, trigger: Trigger): Promise<void> {
+    if (trigger === 'cut') {
+      await this.lab.cut(active, 'sync');
+      await this.lab.cut(active, 'lan');
+    }
+    this.lab.host(active).killAll('SIGKILL');
+    this.#dead = active;
+  }
+
+  /**
+   * To be called while `active` lives; the promise inside resolves when the other node has taken the virtual IP and
+   * serves the client. The kernel tells of the address: asking again and again would take time from those measured.
+   */
+  watchTakeOver(active: BalancerName): { readonly done: Promise<void> } {
+    const other = active === 'lb1' ? 'lb2' : 'lb1';
+    const monitor = this.lab.host(other).spawn(['ip', '-oneline', 'monitor', 'address']);
+    const taken = monitor.waitForLine(isAddress, takeOverTimeoutMs);
+    const done = taken.then(() => this.#waitUntilServed()).finally(() => monitor.kill('SIGKILL'));
+    // It may fail before anybody awaits it; whoever does will hear of it.
+    done.catch(() => undefined);
+    return { done };
+  }
+
+  /** Nothing runs on the host, its cables are in, and it has no address but its own. */
+  async #reboot(name: BalancerName): Promise<void> {
+    this.lab.host(name).killAll('SIGKILL');
+    await this.lab.host(name).exec(['ip', 'address', 'flush', 'dev', 'lan0', 'to', virtualAddress]);
+    await this.lab.heal(name, 'lan');
+    await this.lab.heal(name, 'sync');
+  }
+
+  async #startOn(name: BalancerName): Promise<void> {
+    assert(this.#advertIntervalMs !== undefined, 'balancers are started with a pair');
+    this.#balancers.set(name, await this.#software.start(this.lab, name, this.#advertIntervalMs));
+  }
+
+  async #waitUntilServedByOne(): Promise<BalancerName> {
+    return waitUntil(
+      async () => {
+        const [holder, ...others] = await holders(this.lab);
+        return others.length === 0 && (await whoServes(this.lab)) !== '' && holder;
+      },
+      { timeoutMs: electionTimeoutMs, everyMs: 50, what: `${this.system}: one node has the virtual IP and serves` },
+    );
+  }
+
+  async #waitUntilServed(): Promise<void> {
+    const isServed = async (): Promise<boolean> => (await whoServes(this.lab)) !== '';
+    await waitUntil(isServed, { timeoutMs: takeOverTimeoutMs, what: `${this.system}: the client is served` });
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * How long clients are not served when the active node dies: the longest time in which a client that opens a connection
+ * through the virtual IP each millisecond had no answer. Tandem and keepalived + HAProxy take turns, run by run, each in
+ * a lab of its own of one and the same topology.
+ *
+ *   cut    both cables of the active node are cut, then all its processes killed: a power cut
+ *   kill   all processes of the active node are killed; its kernel and its cables live on
+ *
+ * The node that died comes back as the standby, so runs start from one side and from the other in turns, for both
+ * systems alike.
+ */
+
+import { servicePort } from '../lab/tandem.ts';
+import { monotonicMs, sleep } from '../lab/time.ts';
+import { startProber } from '../lab/tools.ts';
+import { virtualAddress } from '../lab/topology.ts';
+import type { Bench, BenchOptions } from './bench.ts';
+import { judgeFailover } from './failover-judge.ts';
+import type { FailoverVerdict } from './failover-judge.ts';
+import { FailoverPair } from './failover-pair.ts';
+import type { Trigger } from './failover-pair.ts';
+import { keepalivedSoftware } from './keepalived-balancer.ts';
+import { summarise } from './report.ts';
+import type { Row } from './report.ts';
+import { tandemSoftware } from './tandem-balancer.ts';
+
+type Cell = { readonly trigger: Trigger; readonly advertIntervalMs: number; readonly runs: number };
+
+const runsDefault = 20;
+/** How often a quick bench does what; what would begin later than the budget is left out. */
+const quickCells: readonly Cell[] = [
+  { trigger: 'cut', advertIntervalMs: 10, runs: 2 },
+  { trigger: 'kill', advertIntervalMs: 10, runs: 2 },
+  { trigger: 'kill', advertIntervalMs: 1000, runs: 1 },
+  { trigger: 'cut', advertIntervalMs: 100, runs: 1 },
+  { trigger: 'kill', advertIntervalMs: 100, runs: 1 },
+];
+const quickBudgetMs = 33_000;
+/** Before the death, so that it is seen that there was service, and after it came back. */
+const leadMs = 300;
+const tailMs = 250;
+/** Runs in a row that say nothing, until the machine counts as too busy to measure. */
+const invalidMax = 20;
+
+export const failover: Bench = {
+  summary: 'time without service when the active node dies, at adverts of 10 ms, 100 ms and 1 s',
+  async run(options) {
+    const startedAtMs = monotonicMs();
+    const pairs = await createPairs();
+    try {
+      const rows: Row[] = [];
+      for (const cell of cellsOf(options)) {
+        if (options.isQuick && monotonicMs() - startedAtMs > quickBudgetMs) break;
+        rows.push(...(await measureCell(pairs, cell, options)));
+      }
+      return rows;
+    } finally {
+      await Promise.all(pairs.map((pair) => pair.destroy()));
+    }
+  },
+};
+
+async function createPairs(): Promise<readonly FailoverPair[]> {
+  const tandem = await FailoverPair.create(tandemSoftware);
+  try {
+    return [tandem, await FailoverPair.create(keepalivedSoftware)];
+  } catch (error) {
+    await tandem.destroy();
+    throw error;
+  }
+}
+
+function cellsOf({ isQuick, runs }: BenchOptions): readonly Cell[] {
+  if (isQuick) return quickCells.map((cell) => ({ ...cell, runs: runs ?? cell.runs }));
+  const triggers: readonly Trigger[] = ['cut', 'kill'];
+  return [10, 100, 1000].flatMap((advertIntervalMs) =>
+    triggers.map((trigger) => ({ trigger, advertIntervalMs, runs: runs ?? runsDefault })),
+  );
+}
+
+async function measureCell(pairs: readonly FailoverPair[], cell: Cell, { tell }: BenchOptions): Promise<Row[]> {
+  const name = `${cell.trigger}@${cell.advertIntervalMs}ms`;
+  await Promise.all(pairs.map((pair) => pair.start(cell.advertIntervalMs)));
+  const gaps = pairs.map((): number[] => []);
+  for (let run = 1; run <= cell.runs; run++) {
+    for (const [index, pair] of pairs.entries()) {
+      const tellOfRun = (line: string): void => tell(`${name} ${run}/${cell.runs} ${pair.system}: ${line}`);
+      gaps[index]?.push(await measure(pair, cell, tellOfRun));
+    }
+  }
+  return pairs.map(({ system }, index) => ({
+    system,
+    case: name,
+    metric: 'gap',
+    unit: 'ms',
+    ...summarise(gaps[index] ?? []),
+  }));
+}
+
+/** Repeats until a run says something. */
+async function measure(pair: FailoverPair, cell: Cell, tell: (line: string) => void): Promise<number> {
+  for (let attempt = 0; attempt < invalidMax; attempt++) {
+    const verdict = await failOver(pair, cell);
+    if (verdict.isValid) {
+      tell(`${verdict.gapMs.toFixed(1)} ms`);
+      return verdict.gapMs;
+    }
+    tell(`invalid, repeated: ${verdict.reason}`);
+  }
+  throw new Error(`${invalidMax} runs in a row were invalid; this machine is too busy to measure`);
+}
+
+/** The death of the active node under a prober's eyes. */
+async function failOver(pair: FailoverPair, { trigger, advertIntervalMs }: Cell): Promise<FailoverVerdict> {
+  const active = await pair.makeWhole();
+  const takeOver = pair.watchTakeOver(active);
+  const prober = await startProber(pair.lab.host('client'), { address: virtualAddress, port: servicePort });
+  // The death comes at any time between two adverts.
+  await sleep(leadMs + Math.random() * advertIntervalMs);
+  const struckAtMs = monotonicMs();
+  await pair.strike(active, trigger);
+  await takeOver.done;
+  await sleep(tailMs);
+  return judgeFailover(await prober.stop(), struckAtMs);
+}

@@ -1,0 +1,81 @@
+/**
+ * Benches, against what people use today, in one run on one machine.
+ *
+ *   npm run -s bench                  lists them
+ *   npm run -s bench -- NAME [--quick] [--json] [--runs N]
+ *   npm run -s bench -- all           one after the other
+ *
+ * Results go to standard output: a table, and with --json one line of JSON after it. Progress goes to standard error.
+ */
+
+import { availableParallelism, loadavg } from 'node:os';
+import { parseArgs } from 'node:util';
+import { OperatorError } from '../../src/runtime/index.ts';
+import { enterNamespace, mayMakeNamespaces } from '../lab/enter.ts';
+import type { Bench, BenchOptions } from './bench.ts';
+import { failover } from './failover.ts';
+import { jsonLine, table } from './report.ts';
+
+const benches: Readonly<Record<string, Bench>> = { failover };
+const usage = 'usage: npm run -s bench -- NAME|all [--quick] [--json] [--runs N]';
+const runsMax = 1000;
+
+async function main(): Promise<number> {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      runs: { type: 'string' },
+    },
+  });
+  const [name, ...more] = positionals;
+  if (name === undefined) return list();
+  const names = name === 'all' ? Object.keys(benches) : [name];
+  const runs = values.runs === undefined ? undefined : Number(values.runs);
+  if (more.length > 0 || names.some((each) => benches[each] === undefined) || !isRunCount(runs)) return refuse();
+  if (!mayMakeNamespaces()) return enterNamespace();
+  warnIfBusy();
+  for (const each of names) await perform(each, { isQuick: values.quick, runs, tell }, values.json);
+  return 0;
+}
+
+function list(): number {
+  console.log(`${usage}\n`);
+  for (const [name, { summary }] of Object.entries(benches)) console.log(`  ${name.padEnd(10)} ${summary}`);
+  return 0;
+}
+
+function refuse(): number {
+  console.error(`${usage}\n  NAME is one of: ${Object.keys(benches).join(', ')}; N is from 1 to ${runsMax}`);
+  return 2;
+}
+
+function isRunCount(runs: number | undefined): boolean {
+  return runs === undefined || (Number.isInteger(runs) && runs >= 1 && runs <= runsMax);
+}
+
+async function perform(name: string, options: BenchOptions, isJson: boolean): Promise<void> {
+  const rows = (await benches[name]?.run(options)) ?? [];
+  console.log(table(rows));
+  if (isJson) console.log(jsonLine(name, rows));
+}
+
+/** Figures of milliseconds mean little on a machine that has other things to do. */
+function warnIfBusy(): void {
+  const [load = 0] = loadavg();
+  if (load > availableParallelism() / 2) {
+    tell(`warning: this machine is busy (load ${load.toFixed(1)} on ${availableParallelism()} cores)`);
+  }
+}
+
+function tell(line: string): void {
+  console.error(line);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(error instanceof OperatorError ? `bench: ${error.line}` : error);
+  process.exitCode = error instanceof TypeError && 'code' in error ? 2 : 1;
+}
