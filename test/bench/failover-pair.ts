@@ -69,29 +69,34 @@ export class FailoverPair {
     await this.lab.destroy();
   }
 
-  /** Starts the node that died, as the standby, and waits until both are ready; answers which one serves. */
-  async makeWhole(): Promise<BalancerName> {
-    if (this.#dead !== undefined) {
-      await this.#reboot(this.#dead);
-      await this.#startOn(this.#dead);
-      this.#dead = undefined;
-    }
+  /** Waits until both are ready and this one serves; the node that died before is started again, as the standby. */
+  async makeWhole(active: BalancerName): Promise<void> {
+    if (this.#dead !== undefined) await this.#revive(this.#dead);
     const holder = await this.#waitUntilServedByOne();
     for (const balancer of this.#balancers.values()) await balancer.ready();
-    return holder;
+    if (holder === active) return;
+    const takeOver = this.watchTakeOver(holder);
+    this.#kill(holder);
+    await takeOver.done;
+    await this.makeWhole(active);
+  }
+
+  /** Resolves when the active node sends its next advert. */
+  async nextAdvert(): Promise<void> {
+    const listener = this.lab.switch('lan').spawn(['tcpdump', '-lnc', '1', '-Z', 'root', '-i', 'bridge0', 'proto 112']);
+    await listener.waitForLine(/VRRP/i, electionTimeoutMs);
   }
 
   /**
-   * Lets the active node die. With `cut` the cables come first, and of these the one for sync: nothing that the dying
-   * node or its kernel may say gets out.
+   * What will let the active node die the moment it is called. With `cut` the cables go first, and of these the one for
+   * sync: nothing that the dying node or its kernel may say gets out.
    */
-  async strike(active: BalancerName, trigger: Trigger): Promise<void> {
-    if (trigger === 'cut') {
-      await this.lab.cut(active, 'sync');
-      await this.lab.cut(active, 'lan');
-    }
-    this.lab.host(active).killAll('SIGKILL');
-    this.#dead = active;
+  prepareStrike(active: BalancerName, trigger: Trigger): () => Promise<void> {
+    const cuts = trigger === 'cut' ? [this.#prepareCut(active, 'sync'), this.#prepareCut(active, 'lan')] : [];
+    return async () => {
+      for (const cut of cuts) await cut();
+      this.#kill(active);
+    };
   }
 
   /**
@@ -106,6 +111,28 @@ export class FailoverPair {
     // It may fail before anybody awaits it; whoever does will hear of it.
     done.catch(() => undefined);
     return { done };
+  }
+
+  async #revive(name: BalancerName): Promise<void> {
+    await this.#reboot(name);
+    await this.#startOn(name);
+    this.#dead = undefined;
+  }
+
+  #kill(name: BalancerName): void {
+    this.lab.host(name).killAll('SIGKILL');
+    this.#dead = name;
+  }
+
+  /** ip(8) stands ready with its standard input open, since to start it would take longer than 10 ms adverts last. */
+  #prepareCut(name: BalancerName, network: 'lan' | 'sync'): () => Promise<void> {
+    const ip = this.lab.switch(network).spawn(['ip', '-oneline', '-batch', '-']);
+    return async () => {
+      ip.tell(`link set ${name} down`);
+      ip.tell(`link show ${name}`);
+      await ip.waitForLine(/state DOWN/, 1_000);
+      ip.kill('SIGKILL');
+    };
   }
 
   /** Nothing runs on the host, its cables are in, and it has no address but its own. */

@@ -41,8 +41,11 @@ export type ProberReport = Readonly<Record<Outcome, number>> & {
   readonly attemptsPerSecond: number;
   readonly byServer: Readonly<Record<string, number>>;
   readonly errors: Readonly<Record<string, number>>;
-  /** The longest time without service; see `serviceGaps` for what exactly that is. */
-  readonly longestGap: (Gap & { readonly ms: number }) | undefined;
+  /**
+   * The longest time without service; see `serviceGaps` for what exactly that is. `pauseMs` is the longest time between
+   * two starts in it or at its edges: what is not known of its length.
+   */
+  readonly longestGap: (Gap & { readonly ms: number; readonly pauseMs: number }) | undefined;
   /** All times without service of at least `listedGapMs`, at most `gapsMax` of them. */
   readonly gaps: readonly Gap[];
   /** The longest time between two starts: below it nothing can be said. */
@@ -161,6 +164,7 @@ export class Prober {
     const seen = attempts.map(({ startMs, endMs, outcome }) => ({ startMs, endMs, served: outcome === 'served' }));
     const gaps = serviceGaps(seen, { promptMs: this.#options.promptMs, untilMs: lastStartMs, atLeastMs: 0 });
     const longest = longestGap(gaps);
+    const startsMs = attempts.map((attempt) => attempt.startMs);
     return {
       startedAtMs,
       endedAtMs: nowMs,
@@ -175,9 +179,9 @@ export class Prober {
       failed: count('failed'),
       byServer: countBy(attempts.flatMap((attempt) => attempt.server ?? [])),
       errors: this.#errors,
-      longestGap: longest === undefined ? undefined : { ...longest, ms: gapMs(longest) },
+      longestGap: longest && { ...longest, ms: gapMs(longest), pauseMs: longestPauseMs(startsMs, longest) },
       gaps: gaps.filter((gap) => gapMs(gap) >= listedGapMs).slice(0, gapsMax),
-      longestPauseMs: longestDistance(attempts.map((attempt) => attempt.startMs)),
+      longestPauseMs: longestPauseMs(startsMs, { startMs: startedAtMs, endMs: lastStartMs }),
       skipped: this.#skipped,
     };
   }
@@ -189,8 +193,14 @@ function countBy(names: readonly string[]): Record<string, number> {
   return counts;
 }
 
-function longestDistance(ascending: readonly number[]): number {
-  return ascending.reduce((longest, value, i) => Math.max(longest, value - (ascending[i - 1] ?? value)), 0);
+/** Of the times between two starts that touch this one. */
+function longestPauseMs(startsMs: readonly number[], { startMs, endMs }: Gap): number {
+  let longestMs = 0;
+  for (const [index, nextMs] of startsMs.entries()) {
+    const beforeMs = startsMs[index - 1] ?? nextMs;
+    if (nextMs >= startMs && beforeMs <= endMs) longestMs = Math.max(longestMs, nextMs - beforeMs);
+  }
+  return longestMs;
 }
 
 async function main(): Promise<void> {
