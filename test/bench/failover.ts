@@ -1,7 +1,7 @@
 /**
- * How long clients are not served when the active node dies: the longest time in which a client that opens a connection
- * through the virtual IP each millisecond had no answer. Tandem and keepalived + HAProxy take turns, run by run, each in
- * a lab of its own of one and the same topology.
+ * How long clients are not served when the active node dies: the longest time in which a client that opens a
+ * connection through the virtual IP each millisecond had no answer. Tandem and keepalived + HAProxy take turns, run by
+ * run, each in a lab of its own of one and the same topology.
  *
  *   cut    both cables of the active node are cut, then all its processes killed: a power cut
  *   kill   all processes of the active node are killed; its kernel and its cables live on

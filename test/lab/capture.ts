@@ -52,7 +52,7 @@ export function readPcap(file: Uint8Array): CapturedFrame[] {
   if (view.getUint32(0, isLittleEndian) !== pcapMagic) throw new Error('no pcap file');
   const uint32 = (offset: number): number => view.getUint32(offset, isLittleEndian);
   const frames: CapturedFrame[] = [];
-  for (let offset = fileHeaderBytes; offset + recordHeaderBytes <= file.length; ) {
+  for (let offset = fileHeaderBytes; offset + recordHeaderBytes <= file.length;) {
     const end = offset + recordHeaderBytes + uint32(offset + 8);
     if (end > file.length) break;
     const atMs = uint32(offset) * 1000 + uint32(offset + 4) / 1000;

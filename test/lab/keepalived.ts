@@ -40,7 +40,7 @@ export type Keepalived = {
   readonly process: LabProcess;
   /** All calls of the notify script since this process was started, in their order. */
   markers(): readonly NotifyMarker[];
-  /** Counters under the names that keepalived gives them: "Received" under "Advertisements" is "Advertisements.Received". */
+  /** Counters as keepalived names them, heading first: "Advertisements.Received". */
   statistics(): Promise<Readonly<Record<string, number>>>;
 };
 
