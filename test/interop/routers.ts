@@ -67,6 +67,7 @@ export function useLan(): Lan {
 export class Lan {
   #lab: Lab | undefined;
   #capture: Capture | undefined;
+  readonly #ownAddresses = new Set<string>();
 
   get lab(): Lab {
     if (this.#lab === undefined) throw new Error('the LAN exists between the hooks of its tests');
@@ -79,6 +80,8 @@ export class Lan {
 
   async open(): Promise<void> {
     this.#lab = await createLab(topology);
+    const present = await Promise.all(hostNames.map((name) => this.lab.host(name).addresses()));
+    for (const { address } of present.flat()) this.#ownAddresses.add(address);
   }
 
   async close(): Promise<void> {
@@ -97,7 +100,8 @@ export class Lan {
 
   /** Resolves when the router takes part in the election. */
   async start(make: Make, name: HostName, flavour: Flavour, options: RouterOptions): Promise<Router> {
-    const identity = { name, address: addressOf(name), mac: await macOf(this.lab.host(name)) };
+    const host = this.lab.host(name);
+    const identity = { name, address: await sourceOf(host, name, flavour), mac: await macOf(host) };
     if (make === 'keepalived') {
       const keepalived = await this.#startKeepalived(name, flavour, options);
       return { ...identity, stop: stopper(keepalived.process), keepalived };
@@ -183,8 +187,10 @@ export class Lan {
     const host = this.lab.host(name);
     host.killAll('SIGKILL');
     await waitUntil(() => host.processes().length === 0, { timeoutMs: 5_000, what: `nothing runs on ${name}` });
-    const own = `${addressOf(name)}/24`;
-    await host.exec(['sh', '-c', `ip address flush dev lan0 scope global && ip address add ${own} dev lan0`]);
+    for (const { address, prefixLength } of await host.addresses()) {
+      if (this.#ownAddresses.has(address)) continue;
+      await host.exec(['ip', 'address', 'del', `${address}/${prefixLength}`, 'dev', 'lan0']);
+    }
     await this.lab.heal(name, 'lan');
     await this.lab.unblock(name, 'lan');
   }
@@ -219,6 +225,13 @@ function stopper(process: LabProcess): () => Promise<void> {
 
 function otherOf(name: HostName): HostName {
   return name === 'r1' ? 'r2' : 'r1';
+}
+
+/** IPv6 adverts come from the link-local address. */
+async function sourceOf(host: Host, name: HostName, { addresses: [first = ''] }: Flavour): Promise<string> {
+  if (!first.includes(':')) return addressOf(name);
+  const linkLocal = (await host.addresses()).find(({ address }) => address.startsWith('fe80:'));
+  return linkLocal?.address ?? '';
 }
 
 async function macOf(host: Host): Promise<string> {
