@@ -21,14 +21,9 @@ const usage = 'usage: npm run -s bench -- NAME|all [--quick] [--json] [--runs N]
 const runsMax = 1000;
 
 async function main(): Promise<number> {
-  const { positionals, values } = parseArgs({
-    allowPositionals: true,
-    options: {
-      quick: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      runs: { type: 'string' },
-    },
-  });
+  const parsed = readArguments();
+  if (parsed === undefined) return refuse();
+  const { positionals, values } = parsed;
   const [name, ...more] = positionals;
   if (name === undefined) return list();
   const names = name === 'all' ? Object.keys(benches) : [name];
@@ -38,6 +33,27 @@ async function main(): Promise<number> {
   warnIfBusy();
   for (const each of names) await perform(each, { isQuick: values.quick, runs, tell }, values.json);
   return 0;
+}
+
+type Arguments = {
+  readonly positionals: readonly string[];
+  readonly values: { readonly quick: boolean; readonly json: boolean; readonly runs?: string | undefined };
+};
+
+/** Undefined if there are others than those that the usage names. */
+function readArguments(): Arguments | undefined {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        quick: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        runs: { type: 'string' },
+      },
+    });
+  } catch {
+    return undefined;
+  }
 }
 
 function list(): number {
@@ -77,5 +93,5 @@ try {
   process.exitCode = await main();
 } catch (error) {
   console.error(error instanceof OperatorError ? `bench: ${error.line}` : error);
-  process.exitCode = error instanceof TypeError && 'code' in error ? 2 : 1;
+  process.exitCode = 1;
 }
