@@ -11,7 +11,6 @@
 import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { OperatorError } from '../../src/runtime/index.ts';
-import { enterNamespace, mayMakeNamespaces } from '../lab/enter.ts';
 import type { Bench, BenchOptions } from './bench.ts';
 import { failover } from './failover.ts';
 import { jsonLine, table } from './report.ts';
@@ -29,7 +28,6 @@ async function main(): Promise<number> {
   const names = name === 'all' ? Object.keys(benches) : [name];
   const runs = values.runs === undefined ? undefined : Number(values.runs);
   if (more.length > 0 || names.some((each) => benches[each] === undefined) || !isRunCount(runs)) return refuse();
-  if (!mayMakeNamespaces()) return enterNamespace();
   warnIfBusy();
   for (const each of names) await perform(each, { isQuick: values.quick, runs, tell }, values.json);
   return 0;
