@@ -1,4 +1,4 @@
-/** Elections between Tandem and the real keepalived, judged by what is on the wire and by keepalived's notify script. */
+/** Elections between Tandem and the real keepalived, judged by what is on the wire and by its notify script. */
 
 import { describe, expect, test } from 'vitest';
 import { sleep, waitUntil } from '../lab/time.ts';
