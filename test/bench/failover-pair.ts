@@ -71,14 +71,14 @@ export class FailoverPair {
 
   /** Waits until both are ready and this one serves; the node that died before is started again, as the standby. */
   async makeWhole(active: BalancerName): Promise<void> {
-    if (this.#dead !== undefined) await this.#revive(this.#dead);
-    const holder = await this.#waitUntilServedByOne();
-    for (const balancer of this.#balancers.values()) await balancer.ready();
-    if (holder === active) return;
-    const takeOver = this.watchTakeOver(holder);
-    this.#kill(holder);
-    await takeOver.done;
-    await this.makeWhole(active);
+    for (;;) {
+      if (this.#dead !== undefined) await this.#revive(this.#dead);
+      const holder = await this.#waitUntilServedByOne();
+      for (const balancer of this.#balancers.values()) await balancer.ready();
+      if (holder === active) return;
+      this.#kill(holder);
+      await this.#waitUntilHeldBy(active);
+    }
   }
 
   /** Resolves when the active node sends its next advert. */
@@ -156,6 +156,11 @@ export class FailoverPair {
       },
       { timeoutMs: electionTimeoutMs, everyMs: 50, what: `${this.system}: one node has the virtual IP and serves` },
     );
+  }
+
+  async #waitUntilHeldBy(name: BalancerName): Promise<void> {
+    const isHeld = (): Promise<boolean> => this.lab.host(name).hasAddress(virtualAddress);
+    await waitUntil(isHeld, { timeoutMs: takeOverTimeoutMs, everyMs: 50, what: `${this.system}: ${name} is active` });
   }
 
   async #waitUntilServed(): Promise<void> {
