@@ -16,14 +16,12 @@ export type SealKey = { readonly keyId: number; readonly hmac: Hmac };
 /** How many challenges are answered at once in an advert interval. A recorded one must not make us flood the LAN. */
 const answersPerInterval = 8;
 
-const noAnswer = new Uint8Array(nonceLength);
-
 export class AdvertSeal {
   readonly #options: SealOptions;
   readonly #clock: Clock;
   readonly #life = randomNonce();
   #counter = 0n;
-  #answer: Uint8Array = noAnswer;
+  #answer: Uint8Array = new Uint8Array(nonceLength);
   #guard: ReplayGuard = newReplayGuard;
   #answersSinceMs = 0;
   #answers = 0;
@@ -33,12 +31,10 @@ export class AdvertSeal {
     this.#clock = dependencies.clock;
   }
 
-  /** An advert with its seal. The latest question is answered by it. */
+  /** An advert with its seal. The latest question is answered by every one, for the first of them may be lost. */
   seal(message: Uint8Array, path: AdvertPath, { keyId, hmac }: SealKey): Uint8Array {
     this.#counter++;
-    const stamp = { keyId, life: this.#life, counter: this.#counter, answer: this.#answer };
-    this.#answer = noAnswer;
-    return sealAdvert(message, path, stamp, hmac);
+    return sealAdvert(message, path, { keyId, life: this.#life, counter: this.#counter, answer: this.#answer }, hmac);
   }
 
   /** Whether an advert with a right seal is one of now; if that cannot be told yet, what to ask its sender. */
