@@ -26,8 +26,8 @@ export type PeerLinkPorts = {
   readonly events: EventLog;
   readonly state: ReplicatedState;
   readonly mastership: Mastership;
-  /** Whether both nodes have all that the other one has; told when it changes. */
-  readonly onInSync: (isInSync: boolean) => void;
+  /** The link has come up or gone, or both nodes have (no longer) all that the other one has. */
+  readonly onProgress: (state: { readonly connected: boolean; readonly inSync: boolean }) => void;
   readonly onRequest: (method: string, parameters: Plain) => Promise<Plain>;
 };
 
@@ -122,7 +122,7 @@ export class PeerLink implements Service {
   #onStateChanged(state: SyncState): void {
     const before = this.#told;
     this.#told = state;
-    if (state.inSync !== before?.inSync) this.#ports.onInSync(state.inSync);
+    this.#ports.onProgress(state);
     const { events, mastership } = this.#ports;
     const isNewPeer = state.connected && (before?.connected !== true || before.peerBootId !== state.peerBootId);
     if (isNewPeer) {

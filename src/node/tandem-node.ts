@@ -102,7 +102,7 @@ export class TandemNode {
       ...shared,
       onReady: () => {
         this.#mastership.repeatFences();
-        this.#permitPreempt(this.#peer?.status().inSync ?? true);
+        this.#permitPreempt(this.#peer?.status());
       },
       onEpoch: (router, epoch) => this.#mastership.onOwnChange(router, 'active', epoch),
       health: (router) => this.#trackers.health(router),
@@ -129,7 +129,7 @@ export class TandemNode {
               random: systemRandom,
               state,
               mastership: this.#mastership,
-              onInSync: (isInSync) => this.#permitPreempt(isInSync),
+              onProgress: (state) => this.#permitPreempt(state),
               onRequest: (method, parameters) => this.#onPeerRequest(method, parameters),
             },
           );
@@ -299,7 +299,12 @@ export class TandemNode {
     this.#healthPolicy?.consider();
   }
 
-  #permitPreempt(isPermitted: boolean): void {
+  /**
+   * A node that has not all of its peer's state yet does not take over from it. Without a link there is nothing to wait
+   * for: the other router may be no Tandem node at all.
+   */
+  #permitPreempt(peer: { readonly connected: boolean; readonly inSync: boolean } | undefined): void {
+    const isPermitted = peer === undefined || !peer.connected || peer.inSync;
     this.#vrrp.send({ type: 'preempt-permitted', isPermitted });
   }
 

@@ -46,4 +46,20 @@ export const unicastV3: Flavour = {
   advertIntervalMs: 100,
 };
 
-export const flavours: readonly Flavour[] = [multicastV3, unicastV3];
+export const multicastV2: Flavour = {
+  name: 'VRRPv2, IPv4, multicast',
+  addresses: ['10.9.0.100/24'],
+  isUnicast: false,
+  keepalived: { version: 2 },
+  tandem: { version: 2 },
+  wire: {
+    versionAndType: '21',
+    ttl: 255,
+    checksum: 'message',
+    trailer: '0000000000000000',
+    group: { address: '224.0.0.18', mac: '01:00:5e:00:00:12' },
+  },
+  advertIntervalMs: 1_000,
+};
+
+export const flavours: readonly Flavour[] = [multicastV3, unicastV3, multicastV2];
