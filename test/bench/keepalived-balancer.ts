@@ -5,6 +5,7 @@
  */
 
 import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { startKeepalived } from '../lab/keepalived.ts';
 import type { KeepalivedInstance } from '../lab/keepalived.ts';
@@ -17,6 +18,7 @@ import { virtualAddress } from '../lab/topology.ts';
 import type { Software } from './failover-pair.ts';
 
 const priorities: Readonly<Record<BalancerName, number>> = { lb1: 200, lb2: 100 };
+const serverCount = 3;
 const options = { globals: ['vrrp_rt_priority 50', 'vrrp_no_swap'], notify: false };
 
 export const keepalivedSoftware: Software = {
@@ -25,8 +27,7 @@ export const keepalivedSoftware: Software = {
     const haproxy = startHaproxy(lab, name);
     await waitUntilListening(lab, name, haproxy);
     await startKeepalived(lab, name, instance(name, advertIntervalMs), options);
-    // Its instance is a backup at first, and HAProxy takes its servers for healthy until it knows better.
-    return { ready: () => Promise.resolve() };
+    return { ready: () => waitUntilChecked(lab, name) };
   },
 };
 
@@ -44,7 +45,7 @@ function instance(name: BalancerName, advertIntervalMs: number): KeepalivedInsta
 
 function startHaproxy(lab: Lab, name: BalancerName): LabProcess {
   const path = join(lab.directory, `haproxy-${name}.cfg`);
-  writeFileSync(path, haproxyConfig());
+  writeFileSync(path, haproxyConfig(statsSocket(lab, name)));
   return lab.host(name).spawn(['haproxy', '-db', '-f', path]);
 }
 
@@ -59,12 +60,37 @@ async function waitUntilListening(lab: Lab, name: BalancerName, haproxy: LabProc
   );
 }
 
+/** It takes its servers for healthy at first; each has passed a check of its own when it can be relied on. */
+async function waitUntilChecked(lab: Lab, name: BalancerName): Promise<void> {
+  await waitUntil(
+    async () => (await askHaproxy(statsSocket(lab, name), 'show stat')).match(/,UP,.*,L4OK,/g)?.length === serverCount,
+    { timeoutMs: 10_000, everyMs: 50, what: `HAProxy on ${name} has checked its servers` },
+  );
+}
+
+/** One command on its socket, of which it closes the connection after the answer. */
+function askHaproxy(path: string, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    let answer = '';
+    socket.on('data', (bytes: Buffer) => (answer += bytes.toString()));
+    socket.on('error', reject);
+    socket.on('close', () => resolve(answer));
+    socket.end(`${command}\n`);
+  });
+}
+
+function statsSocket(lab: Lab, name: BalancerName): string {
+  return join(lab.directory, `haproxy-${name}.sock`);
+}
+
 /** `transparent` lets it listen on an address that is elsewhere at the moment. */
-function haproxyConfig(): string {
+function haproxyConfig(socketPath: string): string {
   const server = (name: string, last: number): string => `server ${name} 10.9.0.${last}:${serverPort}`;
   return `
 global
   maxconn 8000
+  stats socket ${socketPath} mode 600
 defaults
   mode tcp
   timeout connect 4s
