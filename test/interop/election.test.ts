@@ -1,4 +1,4 @@
-/** Elections between Tandem and the real keepalived, judged by what is on the wire and by its notify script. */
+/** Elections between Tandem and the real keepalived, judged by the wire and by keepalived's notify script. */
 
 import { describe, expect, test } from 'vitest';
 import { sleep, waitUntil } from '../lab/time.ts';
@@ -106,6 +106,7 @@ describe('two that were active at once', () => {
    */
   async function meet(stays: Router, yields: Router): Promise<void> {
     await lan.lab.unblock(stays.name, 'lan');
+    await lan.waitForAdvert(yields, Date.now());
     await lan.lab.unblock(yields.name, 'lan');
     await lan.waitForSpeaker(stays);
     await waitUntil(async () => (await observersEntry('10.9.0.100')) === stays.mac, {

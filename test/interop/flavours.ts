@@ -1,4 +1,4 @@
-/** The kinds of VRRP in which Tandem and keepalived must understand each other: what both are told and send. */
+/** The kinds of VRRP in which Tandem and keepalived must agree: what both are told, and what is sent. */
 
 import type { KeepalivedInstance } from '../lab/keepalived.ts';
 import type { ChecksumForm } from './frames.ts';

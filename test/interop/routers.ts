@@ -95,7 +95,8 @@ export class Lan {
   async end(): Promise<void> {
     await this.#capture?.stop();
     await Promise.all(hostNames.map((name) => this.#clear(name)));
-    await this.observer.exec(['ip', 'neighbour', 'flush', 'dev', 'lan0']);
+    const all = ['observer', ...hostNames].map((name) => this.lab.host(name));
+    await Promise.all(all.map((host) => host.exec(['ip', 'neighbour', 'flush', 'dev', 'lan0'])));
   }
 
   /** Resolves when the router takes part in the election. */
