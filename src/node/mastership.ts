@@ -21,8 +21,8 @@ export type MastershipEvents = {
   readonly onFenceLifted: (router: string, cause: FenceLiftCause) => void;
   /** The peer's process is gone; in place of a lifted fence. */
   readonly onPeerDied: (router: string, address: string) => void;
-  /** The peer, not active now, has been so in a later epoch than this active node's: neighbours may still go there. */
-  readonly onOvertaken: (router: string, epoch: number) => void;
+  /** The highest epoch that the peer, not active, knows: this node may have been overtaken without noticing. */
+  readonly onPeerEpoch: (router: string, epoch: number) => void;
   readonly sendRoles: (roles: Readonly<Record<string, RouterRole>>) => void;
 };
 
@@ -80,8 +80,8 @@ export class Mastership {
   }
 
   /** A vrrp process that has just started has not heard what the peer said before. */
-  repeatFences(): void {
-    for (const [router, role] of this.#peer) if (role.state === 'active') this.#events.onFence(router, role);
+  repeatPeerRoles(): void {
+    for (const [router, role] of this.#peer) this.#tell(router, role);
   }
 
   /** The peer's word. What is not of the right form is ignored: the answer says so. */
@@ -89,13 +89,11 @@ export class Mastership {
     const roles = readRoles(body);
     if (roles === undefined) return false;
     for (const [router, role] of roles) {
-      const own = this.#own.get(router);
-      if (own === undefined) continue;
+      if (!this.#own.has(router)) continue;
       const before = this.#peer.get(router);
       this.#peer.set(router, role);
-      if (role.state === 'active') this.#events.onFence(router, role);
-      else if (own.state === 'active' && role.epoch > own.epoch) this.#events.onOvertaken(router, role.epoch);
-      else if (before?.state === 'active') this.#events.onFenceLifted(router, 'peer-resigned');
+      if (before?.state === 'active' && role.state !== 'active') this.#events.onFenceLifted(router, 'peer-resigned');
+      this.#tell(router, role);
     }
     this.#wake();
     return true;
@@ -127,6 +125,11 @@ export class Mastership {
       });
     }
     return true;
+  }
+
+  #tell(router: string, role: RouterRole): void {
+    if (role.state === 'active') this.#events.onFence(router, role);
+    else this.#events.onPeerEpoch(router, role.epoch);
   }
 
   #wake(): void {

@@ -135,7 +135,7 @@ export class Switchover {
     await this.#untilReleased(routers, peer, timeoutMs);
   }
 
-  /** Without a sync link the peer can only be invited: by the priority-0 advert. */
+  /** Without a sync link the peer cannot be asked: priority 0 makes it take over. */
   async #resign(routers: readonly string[], peer: PeerStatus, timeoutMs: number): Promise<void> {
     for (const router of routers) this.#ports.sendToVrrp({ type: 'resign', router });
     await this.#untilReleased(routers, peer, timeoutMs);

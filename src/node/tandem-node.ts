@@ -101,7 +101,7 @@ export class TandemNode {
     this.#vrrp = new VrrpManager(this.#routers, {
       ...shared,
       onReady: () => {
-        this.#mastership.repeatFences();
+        this.#mastership.repeatPeerRoles();
         this.#permitPreempt(this.#peer?.status());
       },
       onEpoch: (router, epoch) => this.#mastership.onOwnChange(router, 'active', epoch),
@@ -116,7 +116,7 @@ export class TandemNode {
       onFence: (router, fence) => this.#vrrp.send({ type: 'fence', router, fence }),
       onPeerDied: (router, address) => this.#vrrp.send({ type: 'peer-process-died', router, address }),
       onFenceLifted: (router, cause) => this.#vrrp.send({ type: 'fence-lifted', router, cause }),
-      onOvertaken: (router, epoch) => this.#vrrp.send({ type: 'take-over', router, epoch: epoch + 1, graceMs: 0 }),
+      onPeerEpoch: (router, epoch) => this.#vrrp.send({ type: 'peer-epoch', router, epoch }),
       sendRoles: (roles) => this.#peer?.sendRoles(roles),
     });
     this.#peer =

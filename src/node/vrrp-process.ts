@@ -70,6 +70,9 @@ async function handle(command: VrrpCommand): Promise<void> {
     case 'fence-lifted':
       find(command.router)?.handle({ type: 'fence-lifted', cause: command.cause });
       return;
+    case 'peer-epoch':
+      find(command.router)?.handle({ type: 'peer-epoch', epoch: command.epoch });
+      return;
     case 'hand-over':
       find(command.router)?.handle({ type: 'hand-over', graceMs: command.graceMs });
       return;

@@ -57,6 +57,8 @@ export type VrrpCommand =
   | { readonly type: 'fence'; readonly router: string; readonly fence: Fence }
   /** The peer is not active, or cannot be asked any more. */
   | { readonly type: 'fence-lifted'; readonly router: string; readonly cause: FenceLiftCause }
+  /** The highest epoch that the peer knows, which is not active. */
+  | { readonly type: 'peer-epoch'; readonly router: string; readonly epoch: number }
   /** The sync link ended with a reset or FIN: the peer's process is dead. Told instead of `fence-lifted`. */
   | { readonly type: 'peer-process-died'; readonly router: string; readonly address: string }
   /** A node that has not all of its peer's state must not take over from it. */

@@ -19,9 +19,8 @@
  * lives would otherwise throw the addresses to and fro.
  *
  * The sync link says two things more. When it is cut off by the death of the peer's process, an active peer has one
- * more interval to be heard in instead of three. And who is active with less than its full health invites a peer that
- * stands by with a higher priority, also where preempt is off: it says priority 0 and goes on serving in silence until
- * the other one is heard, so that the addresses are never without an answer.
+ * more interval to be heard in instead of three. And an active router that hears of a higher epoch from a peer that is
+ * not active has been overtaken for a while without noticing: it announces its addresses anew, in an epoch above.
  */
 import type { InitializeState, RouterConfig, RouterInput, RouterState, RouterStep } from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
@@ -30,9 +29,7 @@ import { stepActive } from './when-active.ts';
 import { stepBackup } from './when-backup.ts';
 
 /** `nowMs` never goes backwards. The effects are to be performed in their order. */
-export function step(config: RouterConfig, before: RouterState, input: RouterInput, nowMs: number): RouterStep {
-  const hasNoStandby = before.standbyPriority !== undefined && endsStandby(input);
-  const state: RouterState = hasNoStandby ? { ...before, standbyPriority: undefined } : before;
+export function step(config: RouterConfig, state: RouterState, input: RouterInput, nowMs: number): RouterStep {
   switch (state.kind) {
     case 'initialize':
       return stepInitialize(config, state, input, nowMs);
@@ -41,12 +38,6 @@ export function step(config: RouterConfig, before: RouterState, input: RouterInp
     case 'active':
       return stepActive(config, state, input, nowMs);
   }
-}
-
-/** A peer that is active, or that cannot be heard over the sync link, does not stand by. */
-function endsStandby(input: RouterInput): boolean {
-  if (input.type === 'fence-lifted') return input.cause === 'sync-lost';
-  return input.type === 'fence' || input.type === 'peer-process-died' || input.type === 'peer-absent';
 }
 
 function stepInitialize(config: RouterConfig, state: InitializeState, input: RouterInput, nowMs: number): RouterStep {
@@ -74,10 +65,7 @@ function stepInitialize(config: RouterConfig, state: InitializeState, input: Rou
       return stay({ ...state, priority: input.priority });
     case 'preempt-permitted':
       return stay({ ...state, isPreemptPermitted: input.isPermitted });
-    case 'peer-standby':
-      return stay({ ...state, standbyPriority: input.priority, epoch: Math.max(state.epoch, input.epoch) });
-    case 'peer-absent':
-      return stay({ ...state, standbyPriority: undefined });
+    case 'peer-epoch':
     case 'fence':
       if (input.epoch <= state.epoch) return ignore(state, 'known-epoch');
       return stay({ ...state, epoch: input.epoch });

@@ -5,8 +5,8 @@ import type { AdvertVersion } from './advert.ts';
 export type RouterConfig = {
   readonly version: AdvertVersion;
   /**
-   * 1..255, in full health; 255 owns the addresses. Where the machine starts from. What trackers make of it comes with
-   * `priority-changed`; an active router below this value has lost health.
+   * 1..255; 255 owns the addresses. Where the machine starts from: what trackers make of it later comes with
+   * `priority-changed`.
    */
   readonly priority: number;
   /** Version 3: 10..40950 in steps of 10; version 2: 1000..255000 in steps of 1000. */
@@ -26,8 +26,6 @@ type Common = {
   readonly epoch: number;
   /** Whether this node is ready to preempt: it has caught up with what the active one knows. */
   readonly isPreemptPermitted: boolean;
-  /** What the peer's priority is, if it stands by as a backup that could take over. */
-  readonly standbyPriority: number | undefined;
 };
 
 /** Takes no part in the election: not started yet, stopped again, its link is down, or it has a fault. */
@@ -72,8 +70,6 @@ export type ActiveState = Common & {
   /** A router of lower rank is contradicted at once, but not before this. */
   readonly reassertAtMs: number;
   readonly reannounceAtMs: number;
-  /** When a peer in better health may be invited (again); undefined: an operator has chosen us as we are. */
-  readonly inviteAtMs: number | undefined;
 };
 
 export type RouterState = InitializeState | BackupState | ActiveState;
@@ -83,10 +79,9 @@ export type RemoteRouter = { readonly address: Uint8Array; readonly priority: nu
 
 /**
  * The two sides of a switchover, for as long as it may take. `hand-over`: still serving, and yields to the first sign
- * that the other one is active. `invitation`: so does a router that has lost health, which moreover is silent, so that
- * one in better health takes over. `take-over`: does not yield to the old one's adverts, whatever their priority.
+ * that the other one is active. `take-over`: does not yield to the old one's adverts, whatever their priority.
  */
-export type Grace = { readonly kind: 'hand-over' | 'invitation' | 'take-over'; readonly untilMs: number };
+export type Grace = { readonly kind: 'hand-over' | 'take-over'; readonly untilMs: number };
 
 export type RouterInput =
   | { readonly type: 'startup' }
@@ -117,15 +112,13 @@ export type RouterInput =
    * told instead of `fence-lifted`.
    */
   | { readonly type: 'peer-process-died'; readonly address: Uint8Array }
-  /** The peer says over the sync link that it stands by, ready to take over, and the highest epoch it knows. */
-  | { readonly type: 'peer-standby'; readonly priority: number; readonly epoch: number }
-  /** The peer could not take over: it has a fault, is behind in sync, or cannot be heard over the sync link. */
-  | { readonly type: 'peer-absent' }
+  /** The highest epoch that the peer knows, which says over the sync link that it is not active. */
+  | { readonly type: 'peer-epoch'; readonly epoch: number }
   /** Become active now, in the epoch agreed with the peer (or a higher one, if we know of it). */
   | { readonly type: 'take-over'; readonly epoch: number; readonly graceMs: number }
   /** The peer is about to take over: serve until it is heard to be active, but no longer contest it. */
   | { readonly type: 'hand-over'; readonly graceMs: number }
-  /** Without a sync link the peer can only be invited: by priority 0, and by waiting for it. */
+  /** Give the addresses up with priority 0, for whoever comes first. */
   | { readonly type: 'resign' };
 
 export type AdvertInput = {
@@ -176,7 +169,6 @@ export type TransitionCause =
   | 'fence'
   | 'take-over'
   | 'hand-over'
-  | 'weakened'
   | 'resign'
   | 'stall'
   | 'send-failures'
@@ -202,7 +194,6 @@ export const ignoreReasons = [
   'lower-address',
   'same-address',
   'taking-over',
-  'inviting',
   'stale-epoch',
   'known-epoch',
   'already-counted',
@@ -229,7 +220,6 @@ export function initialState(config: RouterConfig, epoch = 0): InitializeState {
     priority: config.priority,
     epoch,
     isPreemptPermitted: true,
-    standbyPriority: undefined,
   };
 }
 

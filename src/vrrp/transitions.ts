@@ -35,7 +35,6 @@ export function becomeActive(config: RouterConfig, from: RouterState, promotion:
       lastAdvertFailed: false,
       reassertAtMs: nowMs,
       reannounceAtMs: nowMs,
-      inviteAtMs: cause === 'take-over' ? undefined : nowMs,
     },
     effects: [
       { type: 'transition', from: from.kind, to: 'active', cause },
@@ -94,7 +93,7 @@ export function becomeInitialize(
   };
 }
 
-/** Back into the ranks, with an invitation to the others. */
+/** Back into the ranks, and a goodbye, so that the others need not wait for the down timer. */
 export function resign(config: RouterConfig, from: RouterState, nowMs: number): RouterStep {
   const backup = becomeBackup(config, from, { cause: 'resign', nowMs, hasYielded: true });
   return { ...backup, effects: leaveWithGoodbye(from, 'backup', 'resign') };
@@ -111,8 +110,8 @@ export function downAtMs(
 }
 
 /** What a router knows in every state. */
-function commonOf({ priority, epoch, isPreemptPermitted, standbyPriority }: RouterState) {
-  return { priority, epoch, isPreemptPermitted, standbyPriority };
+function commonOf({ priority, epoch, isPreemptPermitted }: RouterState) {
+  return { priority, epoch, isPreemptPermitted };
 }
 
 function leave(from: RouterState, to: StateKind, cause: TransitionCause): readonly RouterEffect[] {

@@ -1,7 +1,5 @@
 /** The active state (RFC 9568, 6.4.3), and what Tandem adds to it. */
 import { compareIp } from '../base/index.ts';
-import { causeOfYielding, graceInForce } from './grace.ts';
-import { invite, isInviting } from './invitation.ts';
 import type {
   ActiveState,
   AdvertInput,
@@ -48,26 +46,24 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
     case 'advert':
       return onAdvert(config, state, input, nowMs);
     case 'priority-changed':
-      return onPriorityChanged(config, state, input.priority, nowMs);
+      assertPriority(input.priority);
+      return stay({ ...state, priority: input.priority });
     case 'preempt-permitted':
       return stay({ ...state, isPreemptPermitted: input.isPermitted });
     case 'advert-send-failed':
       return onSendFailed(config, state, nowMs);
     case 'advert-wanted':
-      return onAdvertWanted(state, nowMs);
+      return stay(state, [{ type: 'send-advert', priority: state.priority }]);
     case 'claim-failed':
       return becomeBackup(config, state, { cause: 'claim-failed', nowMs });
     case 'fence':
       return onFence(config, state, input, nowMs);
     case 'fence-lifted':
-      // The peer was active beside us until now, and may have answered for the addresses after we announced them.
-      return input.cause === 'peer-resigned' ? stay(state, [{ type: 'announce' }]) : ignore(state, 'not-fenced');
+      return onFenceLifted(state, input.cause, nowMs);
     case 'peer-process-died':
       return ignore(state, 'not-backup');
-    case 'peer-standby':
-      return onPeerStandby(config, state, input, nowMs);
-    case 'peer-absent':
-      return stay({ ...state, standbyPriority: undefined });
+    case 'peer-epoch':
+      return onPeerEpoch(state, input.epoch, nowMs);
     case 'take-over':
       return onTakeOver(config, state, input, nowMs);
     case 'hand-over':
@@ -95,7 +91,6 @@ function onTimeout(config: RouterConfig, state: ActiveState, nowMs: number): Rou
     missedAdverts: state.lastAdvertFailed ? state.missedAdverts : 0,
     lastAdvertFailed: false,
   };
-  if (isInviting(config, going, nowMs)) return invite(config, going, nowMs);
   return stay(going, [{ type: 'send-advert', priority: state.priority }]);
 }
 
@@ -118,8 +113,7 @@ function onAdvert(config: RouterConfig, state: ActiveState, advert: AdvertInput,
   const other: RemoteRouter = { address: advert.source, priority: advert.priority };
   const to = { active: other, advertIntervalMs: advert.advertIntervalMs };
   const grace = graceInForce(state, nowMs);
-  const cause = causeOfYielding(grace);
-  if (cause !== undefined) return becomeBackup(config, state, { cause, nowMs, to, hasYielded: true });
+  if (grace === 'hand-over') return becomeBackup(config, state, { cause: grace, nowMs, to, hasYielded: true });
   const rank = compareRank(other, ownRank(config, state));
   // Two nodes with one address cannot tell each other's adverts from their own; answering would never end.
   if (rank === 0) return ignore(state, 'same-address');
@@ -162,12 +156,6 @@ function announcement(
   return { effects: [{ type: 'announce' }], reannounceAtMs: nowMs + reannounceIntervalMs };
 }
 
-function onAdvertWanted(state: ActiveState, nowMs: number): RouterStep {
-  // An advert would take the invitation back.
-  if (graceInForce(state, nowMs) === 'invitation') return ignore(state, 'inviting');
-  return stay(state, [{ type: 'send-advert', priority: state.priority }]);
-}
-
 /** An advert that does not leave is one that the others miss; three of them, and they have elected another. */
 function onSendFailed(config: RouterConfig, state: ActiveState, nowMs: number): RouterStep {
   if (state.lastAdvertFailed) return ignore(state, 'already-counted');
@@ -182,16 +170,16 @@ function onSendFailed(config: RouterConfig, state: ActiveState, nowMs: number): 
  */
 function onFence(config: RouterConfig, state: ActiveState, fence: FenceInput, nowMs: number): RouterStep {
   if (fence.epoch < state.epoch) return announceAgain(state, 'stale-epoch', nowMs);
-  const yielding = causeOfYielding(graceInForce(state, nowMs));
+  const isHandingOver = graceInForce(state, nowMs) === 'hand-over';
   const other: RemoteRouter = { address: fence.address, priority: fence.priority };
-  if (fence.epoch === state.epoch && yielding === undefined) {
+  if (fence.epoch === state.epoch && !isHandingOver) {
     const rank = compareRank(other, ownRank(config, state));
     if (rank === 0) return ignore(state, 'same-address');
     const reason = other.priority === state.priority ? 'lower-address' : 'lower-priority';
     if (rank < 0) return announceAgain(state, reason, nowMs);
   }
   return becomeBackup(config, state, {
-    cause: yielding ?? 'fence',
+    cause: isHandingOver ? 'hand-over' : 'fence',
     nowMs,
     to: { active: other },
     hasYielded: true,
@@ -200,29 +188,23 @@ function onFence(config: RouterConfig, state: ActiveState, fence: FenceInput, no
   });
 }
 
-/**
- * A peer that stands by and knows a higher epoch than ours has been active without our noticing: neither adverts nor
- * the sync link passed. Its announcements are undone, and its epoch is overtaken, so that ours is the highest again.
- */
-function onPeerStandby(
-  config: RouterConfig,
-  state: ActiveState,
-  peer: { readonly priority: number; readonly epoch: number },
-  nowMs: number,
-): RouterStep {
-  const known: ActiveState = { ...state, standbyPriority: peer.priority };
-  if (peer.epoch <= state.epoch) return isInviting(config, known, nowMs) ? invite(config, known, nowMs) : stay(known);
+/** The peer was active beside us until now, and may have answered for the addresses after we announced them. */
+function onFenceLifted(state: ActiveState, cause: 'peer-resigned' | 'sync-lost', nowMs: number): RouterStep {
+  if (cause === 'sync-lost') return ignore(state, 'not-fenced');
   const { effects, ...announced } = announcement(state, nowMs);
-  const epoch = peer.epoch + 1;
-  return stay({ ...known, ...announced, epoch }, [{ type: 'claim-epoch', epoch }, ...effects]);
+  return stay({ ...state, ...announced }, effects);
 }
 
-function onPriorityChanged(config: RouterConfig, state: ActiveState, priority: number, nowMs: number): RouterStep {
-  assertPriority(priority);
-  // Health that is lost now counts also for a router that an operator has chosen.
-  const inviteAtMs = priority < state.priority ? (state.inviteAtMs ?? nowMs) : state.inviteAtMs;
-  const changed: ActiveState = { ...state, priority, inviteAtMs };
-  return isInviting(config, changed, nowMs) ? invite(config, changed, nowMs) : stay(changed);
+/**
+ * A peer that knows a higher epoch than ours, and is not active any more, has been so without our noticing: neither
+ * adverts nor the sync link passed. Its announcements are undone, and its epoch is overtaken, so that ours is the
+ * highest again.
+ */
+function onPeerEpoch(state: ActiveState, peerEpoch: number, nowMs: number): RouterStep {
+  if (peerEpoch <= state.epoch) return ignore(state, 'known-epoch');
+  const { effects, ...announced } = announcement(state, nowMs);
+  const epoch = peerEpoch + 1;
+  return stay({ ...state, ...announced, epoch }, [{ type: 'claim-epoch', epoch }, ...effects]);
 }
 
 /** Active already: the operator says that we are the one, so whoever else believes to be it is told so. */
@@ -238,6 +220,10 @@ function onTakeOver(
     ...promoted,
     effects: promoted.effects.filter(({ type }) => type !== 'transition' && type !== 'claim-addresses'),
   };
+}
+
+function graceInForce({ grace }: ActiveState, nowMs: number): Grace['kind'] | undefined {
+  return grace !== undefined && nowMs < grace.untilMs ? grace.kind : undefined;
 }
 
 function ownRank(config: RouterConfig, state: ActiveState): RemoteRouter {

@@ -26,10 +26,8 @@ export function stepBackup(config: RouterConfig, state: BackupState, input: Rout
       return becomeInitialize(state, 'fault', [input.reason]);
     case 'fault-cleared':
       return ignore(state, 'unknown-fault');
-    case 'peer-standby':
-      return stay({ ...state, standbyPriority: input.priority, epoch: Math.max(state.epoch, input.epoch) });
-    case 'peer-absent':
-      return stay({ ...state, standbyPriority: undefined });
+    case 'peer-epoch':
+      return input.epoch > state.epoch ? stay({ ...state, epoch: input.epoch }) : ignore(state, 'known-epoch');
     case 'fence':
       return onFence(state, input.epoch);
     case 'fence-lifted':

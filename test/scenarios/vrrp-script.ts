@@ -48,7 +48,6 @@ export function printState(state: RouterState): string {
   const common = [
     `priority ${state.priority}, epoch ${state.epoch}`,
     ...(state.isPreemptPermitted ? [] : ['may not preempt']),
-    ...(state.standbyPriority === undefined ? [] : [`peer stands by with ${state.standbyPriority}`]),
   ].join(', ');
   switch (state.kind) {
     case 'initialize': {
@@ -182,7 +181,6 @@ function parseInput(type: string, fields: Fields): RouterInput {
     case 'claim-failed':
     case 'resign':
     case 'advert-wanted':
-    case 'peer-absent':
       return { type };
     case 'advert':
       return {
@@ -196,8 +194,8 @@ function parseInput(type: string, fields: Fields): RouterInput {
     case 'fault':
     case 'fault-cleared':
       return { type, reason: fields.text('reason') };
-    case 'peer-standby':
-      return { type, priority: fields.number('priority'), epoch: fields.number('epoch', 0) };
+    case 'peer-epoch':
+      return { type, epoch: fields.number('epoch') };
     case 'peer-process-died':
       return { type, address: fields.address('from', '192.0.2.20') };
     case 'priority-changed':

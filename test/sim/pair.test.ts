@@ -41,7 +41,6 @@ describe('a pair', () => {
       'fence',
       'take-over',
       'hand-over',
-      'weakened',
       'resign',
       'stall',
       'send-failures',

@@ -37,13 +37,6 @@ export class Invariants {
     return 2 * this.#downMs + preemptDelayMs + this.#graceMs + 4 * (lanDelayMaxMs + syncDelayMaxMs) + syncSnapshotMaxMs;
   }
 
-  /** A router that has lost health repeats its invitation, which may have been lost. */
-  get #invitationMs(): number {
-    const { nodes } = this.#world;
-    const isAnyWeak = nodeNames.some((name) => nodes[name].state.priority < nodes[name].config.priority);
-    return isAnyWeak ? 13 * this.#intervalMs : 0;
-  }
-
   onChange(): void {
     this.#changedMs = this.#world.nowMs;
   }
@@ -55,7 +48,7 @@ export class Invariants {
     const isSteady = loss === 0 && !hasJitter && !isReordering && nodeNames.every((name) => !nodes[name].failsSends);
     const quietMs = nowMs - this.#changedMs;
     const canServe = nodeNames.every((name) => !nodes[name].failsClaims);
-    if (isSteady && canServe && quietMs > this.settleMs + this.#invitationMs) {
+    if (isSteady && canServe && quietMs > this.settleMs) {
       this.#fail(`${node.name} changes (${cause}) ${quietMs} ms after anything happened`);
     }
   }

@@ -192,7 +192,6 @@ export class World {
       const node = this.nodes[name];
       if (node.peerRole === undefined) continue;
       node.peerRole = undefined;
-      this.input(node, { type: 'peer-absent' });
       const address = this.nodes[otherOf(name)].config.ownAddress;
       if (how === 'died') this.input(node, { type: 'peer-process-died', address });
       else this.input(node, { type: 'fence-lifted', cause: 'sync-lost' });
@@ -224,7 +223,7 @@ export class World {
     const address = this.nodes[otherOf(node.name)].config.ownAddress;
     if (role.kind === 'active') this.input(node, { type: 'fence', epoch, priority, address });
     else if (before?.kind === 'active') this.input(node, { type: 'fence-lifted', cause: 'peer-resigned' });
-    this.input(node, role.kind === 'backup' ? { type: 'peer-standby', priority, epoch } : { type: 'peer-absent' });
+    if (role.kind !== 'active') this.input(node, { type: 'peer-epoch', epoch });
   }
 
   /** A node that starts has to catch up before it may preempt. */

@@ -118,7 +118,7 @@ async function setup(router: { preempt: boolean; preemptDelayMs: number }) {
     {
       onFence: () => undefined,
       onFenceLifted: () => undefined,
-      onOvertaken: () => undefined,
+      onPeerEpoch: () => undefined,
       onPeerDied: () => undefined,
       sendRoles: () => undefined,
     },

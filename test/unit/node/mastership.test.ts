@@ -22,31 +22,26 @@ describe('Mastership', () => {
     mastership.onPeerRoles({ web: role('active', 7) });
     mastership.onPeerRoles({ web: role('backup', 7) });
     mastership.onPeerRoles({ web: role('backup', 7) });
-    expect(trace).toEqual(['fence web 7', 'lifted web peer-resigned']);
+    expect(trace).toEqual(['fence web 7', 'lifted web peer-resigned', 'epoch web 7', 'epoch web 7']);
   });
 
-  it('outbids a peer that was active in a later epoch while this node was active, too', () => {
+  it('tells what the peer that is not active knows, also of a later epoch than its own', () => {
     const { mastership, trace } = setup();
     mastership.onOwnChange('web', 'active', 1);
     trace.length = 0;
-    mastership.onPeerRoles({ web: role('backup', 1), db: role('backup', 9) });
-    expect(trace).toEqual([]);
-    mastership.onPeerRoles({ web: role('backup', 2) });
-    expect(trace).toEqual(['overtaken web 2']);
-    mastership.onOwnChange('web', 'active', 3);
-    mastership.onPeerRoles({ web: role('backup', 2) });
-    expect(trace.slice(1)).toEqual(['send web=active@3 db=backup@0']);
+    mastership.onPeerRoles({ web: role('backup', 2), db: role('initialize', 9) });
+    expect(trace).toEqual(['epoch web 2', 'epoch db 9']);
   });
 
-  it('repeats the fences that stand for a process that has not heard of them', () => {
+  it('repeats what the peer said for a process that has not heard of it', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
     trace.length = 0;
-    mastership.repeatFences();
-    expect(trace).toEqual(['fence web 7']);
+    mastership.repeatPeerRoles();
+    expect(trace).toEqual(['fence web 7', 'epoch db 1']);
     mastership.onPeerLost(false);
     trace.length = 0;
-    mastership.repeatFences();
+    mastership.repeatPeerRoles();
     expect(trace).toEqual([]);
   });
 
@@ -62,7 +57,7 @@ describe('Mastership', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
     mastership.onPeerLost(false);
-    expect(trace).toEqual(['fence web 7', 'lifted web sync-lost', 'lifted db sync-lost']);
+    expect(trace).toEqual(['fence web 7', 'epoch db 1', 'lifted web sync-lost', 'lifted db sync-lost']);
     expect(mastership.heldByPeer()).toEqual([]);
   });
 
@@ -110,7 +105,7 @@ function setup(): { mastership: Mastership; trace: string[] } {
       onFence: (router, fence) => trace.push(`fence ${router} ${fence.epoch}`),
       onPeerDied: (router, address) => trace.push(`died ${router} ${address}`),
       onFenceLifted: (router, cause) => trace.push(`lifted ${router} ${cause}`),
-      onOvertaken: (router, epoch) => trace.push(`overtaken ${router} ${epoch}`),
+      onPeerEpoch: (router, epoch) => trace.push(`epoch ${router} ${epoch}`),
       sendRoles: (roles) =>
         trace.push(
           `send ${Object.entries(roles)

@@ -15,7 +15,7 @@ export const preempting: RouterConfig = { ...config, preempt: true };
 const lowerAddress = Uint8Array.of(192, 0, 2, 9);
 const higherAddress = Uint8Array.of(192, 0, 2, 100);
 
-const common = { priority: 100, epoch: 5, isPreemptPermitted: true, standbyPriority: undefined };
+const common = { priority: 100, epoch: 5, isPreemptPermitted: true };
 const backup = {
   ...common,
   kind: 'backup',
@@ -37,7 +37,6 @@ const active = {
   lastAdvertFailed: false,
   reassertAtMs: nowMs,
   reannounceAtMs: nowMs,
-  inviteAtMs: nowMs,
 } as const;
 
 export const states = {
@@ -73,17 +72,6 @@ export const states = {
   'handed over in vain': { state: { ...active, grace: { kind: 'hand-over', untilMs: nowMs } }, config },
   'taking over': { state: { ...active, grace: { kind: 'take-over', untilMs: nowMs + 1 } }, config },
   'has taken over': { state: { ...active, grace: { kind: 'take-over', untilMs: nowMs } }, config },
-  weakened: { state: { ...active, priority: 60 }, config },
-  'active, peer stands by': { state: { ...active, standbyPriority: 90 }, config },
-  'weakened, advert due': {
-    state: { ...active, priority: 60, standbyPriority: 90, nextAdvertAtMs: nowMs },
-    config,
-  },
-  'weakened, by an operator': { state: { ...active, priority: 60, inviteAtMs: undefined }, config },
-  inviting: {
-    state: { ...active, priority: 60, standbyPriority: 90, grace: { kind: 'invitation', untilMs: nowMs + 1 } },
-    config,
-  },
   'active, has just answered': { state: { ...active, reassertAtMs: nowMs + 1, reannounceAtMs: nowMs + 1 }, config },
   'active, late by its down interval': { state: { ...active, nextAdvertAtMs: nowMs - 3609.375 }, config },
   stalled: { state: { ...active, nextAdvertAtMs: nowMs - 3609.376 }, config },
@@ -123,9 +111,8 @@ export const inputs = {
   'fence-lifted, sync lost': { type: 'fence-lifted', cause: 'sync-lost' },
   'peer-process-died': { type: 'peer-process-died', address: higherAddress },
   'another process died': { type: 'peer-process-died', address: lowerAddress },
-  'peer-standby 80': { type: 'peer-standby', priority: 80, epoch: 5 },
-  'peer-standby 80, epoch 9': { type: 'peer-standby', priority: 80, epoch: 9 },
-  'peer-absent': { type: 'peer-absent' },
+  'peer-epoch 5': { type: 'peer-epoch', epoch: 5 },
+  'peer-epoch 9': { type: 'peer-epoch', epoch: 9 },
   'take-over 6': { type: 'take-over', epoch: 6, graceMs: 1000 },
   'hand-over': { type: 'hand-over', graceMs: 1000 },
   resign: { type: 'resign' },
