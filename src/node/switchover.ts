@@ -3,7 +3,7 @@
  * lets go when it hears the new one. So there is no moment in which nobody answers.
  */
 import { OperatorError } from '../runtime/index.ts';
-import type { Clock, Logger } from '../runtime/index.ts';
+import type { Clock } from '../runtime/index.ts';
 import type { Plain } from '../sync/index.ts';
 import { GapProbe } from './gap-probe.ts';
 import type { GapProbeTarget } from './gap-probe.ts';
@@ -14,13 +14,12 @@ import type { VrrpCommand } from './vrrp-protocol.ts';
 
 export type SwitchoverPorts = {
   readonly clock: Clock;
-  readonly logger: Logger;
   readonly mastership: Mastership;
   readonly sendToVrrp: (command: VrrpCommand) => void;
   /** Asks the peer; rejects with its refusal. */
   readonly askPeer: (method: string, parameters: Plain, timeoutMs: number) => Promise<Plain>;
   readonly peer: () => PeerStatus | undefined;
-  /** Why this node cannot hand over although the peer is there: no worker, nothing configured … */
+  /** Where to measure the time without service of these virtual routers; undefined: nowhere. */
   readonly probeTarget: (routers: readonly string[]) => GapProbeTarget | undefined;
   readonly openConnections: () => Promise<number>;
 };

@@ -241,7 +241,6 @@ export class TandemNode {
   #createSwitchover(): Switchover {
     return new Switchover(this.#options.identity.self.name, {
       clock: systemClock,
-      logger: this.#logger,
       mastership: this.#mastership,
       sendToVrrp: (command) => this.#vrrp.send(command),
       askPeer: (method, parameters, timeoutMs) => {

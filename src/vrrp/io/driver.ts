@@ -32,7 +32,7 @@ export class VirtualRouter {
   readonly #work: WorkQueue;
   readonly #counters: MutableCounters = zeroCounters();
   readonly #exchange: AdvertExchange;
-  #options: VirtualRouterOptions;
+  readonly #options: VirtualRouterOptions;
   #state: RouterState;
   #sinceMs: number;
   #timer: Timer | undefined;
@@ -70,11 +70,6 @@ export class VirtualRouter {
 
   handle(command: RouterCommand): void {
     this.#step(command);
-  }
-
-  /** Counts from the next advert on. */
-  setPreempt(preempt: boolean): void {
-    this.#options = { ...this.#options, preempt };
   }
 
   /** Counts from the next packet on: keys are changed without leaving the election. */

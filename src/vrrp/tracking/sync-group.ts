@@ -5,6 +5,7 @@
  *   one becomes active                       the others take over as well
  *   one yields to a peer that is active      the others serve until they hear the peer, then yield: it follows, too
  *   one yields because this node is unwell   the others resign, so that the peer has all of them at once
+ *   one comes into the ranks                 it takes over if the others are active: at the start of the node
  *   one has a fault                          all have one
  */
 import type { StateKind, TransitionCause } from '../router-state.ts';
@@ -16,10 +17,12 @@ export type GroupOrder = {
   readonly order: 'take-over' | 'hand-over' | 'resign';
 };
 
-/** Why a router yields when its peer is alive and active. */
+/** Why a router comes into the ranks. It was not active, so nobody has to leave because of it. */
+const joining: readonly TransitionCause[] = ['startup', 'link-up', 'fault-cleared'];
+/** Why a router yields when its peer is alive and active; all other causes say that this node is unwell. */
 const yieldedToPeer: readonly TransitionCause[] = ['hand-over', 'fence', 'higher-priority', 'higher-address'];
 
-/** What the other members do after the transition of one, whose new state is in `members` already. */
+/** What the members do after the transition of one, whose new state is in `members` already. */
 export function followTransition(
   members: readonly GroupMember[],
   transition: { readonly router: string; readonly to: StateKind; readonly cause: TransitionCause },
@@ -32,6 +35,9 @@ export function followTransition(
     case 'active':
       return tell('backup', 'take-over');
     case 'backup':
+      if (joining.includes(cause)) {
+        return others.some((other) => other.state === 'active') ? [{ router, order: 'take-over' }] : [];
+      }
       return tell('active', yieldedToPeer.includes(cause) ? 'hand-over' : 'resign');
     case 'initialize':
       // A fault is shared by `groupFaults`; a stop stops all.

@@ -62,6 +62,14 @@ describe('a sync group', () => {
     expect(node.causes()).toMatchObject({ a: 'active-silent', b: 'group' });
   });
 
+  it('takes one that is started later with it, and is not given up for it', () => {
+    const node = setup({ a: 'g' });
+    node.becomeActive('a');
+    node.add('b', 'g');
+    expect(node.states()).toEqual({ a: 'active', b: 'active' });
+    expect(node.causes()).toEqual({ a: 'active-silent', b: 'group' });
+  });
+
   it('shares a fault, with its reason, and its end', () => {
     const node = setup({ a: 'g', b: 'g' });
     node.becomeActive('a');

@@ -3,7 +3,7 @@ import { Mastership } from '../../../src/node/mastership.ts';
 import { Switchover } from '../../../src/node/switchover.ts';
 import type { PeerStatus, RouterState } from '../../../src/node/status-document.ts';
 import type { Plain } from '../../../src/sync/index.ts';
-import { ManualClock, OperatorError, silentLogger } from '../../../src/runtime/index.ts';
+import { ManualClock, OperatorError } from '../../../src/runtime/index.ts';
 
 const request = { to: undefined, force: false, timeoutMs: 1_000 };
 
@@ -126,7 +126,6 @@ function setup({ own, peer, peerState = 'backup', peerEpoch = 1 }: Setup): TestN
     answer: () => Promise.reject(new OperatorError('X', 'nobody asked', '')),
     switchover: new Switchover('lb1', {
       clock,
-      logger: silentLogger,
       mastership,
       sendToVrrp: (command) => {
         const router = 'router' in command ? command.router : '';

@@ -253,8 +253,7 @@ describe('packets', () => {
   it('that the machine does not follow are counted by why', async () => {
     const { advert, router } = await bench({ options: { preempt: true } });
     await advert(50);
-    router.setPreempt(false);
-    await advert(50);
+    await advert(100);
     await advert(0);
     const { counters } = router.status();
     expect(counters).toMatchObject({ advertsReceived: 3, priorityZeroReceived: 1 });
@@ -341,9 +340,9 @@ describe('the down timer', () => {
     });
   }
 
-  async function withWaiting(waiting: Uint8Array[]): Promise<Bench> {
+  async function withWaiting(waiting: Uint8Array[], changes: Partial<VirtualRouterOptions> = {}): Promise<Bench> {
     const made: { bench?: Bench } = {};
-    made.bench = await bench({ clock: oneTurnEach(waiting, () => made.bench?.port) });
+    made.bench = await bench({ clock: oneTurnEach(waiting, () => made.bench?.port), options: changes });
     return made.bench;
   }
 
@@ -369,8 +368,7 @@ describe('the down timer', () => {
 
   it('preempts in spite of adverts that it does not follow', async () => {
     const lower = Array.from({ length: 1000 }, () => packetOf(50));
-    const { clock, router } = await withWaiting(lower);
-    router.setPreempt(true);
+    const { clock, router } = await withWaiting(lower, { preempt: true });
     clock.advance(downMs);
     expect(router.status()).toMatchObject({ state: 'active', lastCause: 'preempt' });
   });

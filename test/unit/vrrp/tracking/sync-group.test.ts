@@ -24,6 +24,9 @@ describe('the others of a sync group', () => {
     ['a=backup b=active', 'backup', 'send-failures', 'resign b'],
     ['a=backup b=active', 'backup', 'claim-failed', 'resign b'],
     ['a=backup b=backup', 'backup', 'startup', ''],
+    ['a=backup b=active c=backup', 'backup', 'startup', 'take-over a'],
+    ['a=backup b=active', 'backup', 'link-up', 'take-over a'],
+    ['a=backup b=active', 'backup', 'fault-cleared', 'take-over a'],
     ['a=initialize b=active', 'initialize', 'link-down', ''],
     ['a=initialize b=active', 'initialize', 'shutdown', ''],
   ])('%s: when a became %s (%s): %s', (text, to, cause, expected) => {
