@@ -36,6 +36,8 @@ export type HmacConfig = {
   readonly keys: readonly { readonly id: number; readonly keyFile: string }[];
   /** The `id` of one of them. */
   readonly activeKey: number;
+  /** What is sealed and what is believed, while a pair is being changed over. */
+  readonly mode: 'enforce' | 'permissive' | 'receive-only';
 };
 
 export type TrackerConfig = {

@@ -43,6 +43,11 @@ const hmac = section(
       '[{id: 1, keyFile: /etc/tandem/vrrp-1.key}]',
     ),
     activeKey: integer('The `id` of the key that this node sends with.', 1, 255, 1),
+    mode: choice('What is sealed, and whether adverts without a seal are believed.', [
+      'enforce',
+      'permissive',
+      'receive-only',
+    ]).prefault('enforce'),
   },
   '{keys: [{id: 1, keyFile: /etc/tandem/vrrp-1.key}], activeKey: 1}',
 );

@@ -144,13 +144,13 @@ function groupOf({ syncGroups }: Config, router: string): string | undefined {
   return syncGroups.find(({ virtualRouters }) => virtualRouters.includes(router))?.name;
 }
 
-function hmacSpec({ keys, activeKey }: HmacConfig, contents: Keys): HmacSpec {
+function hmacSpec({ keys, activeKey, mode }: HmacConfig, contents: Keys): HmacSpec {
   const read = keys.map(({ id, keyFile }) => {
     const key = contents.get(keyFile);
     assert(key !== undefined, `the key file ${keyFile} has been read`);
     return { id, key };
   });
-  return { keys: read, activeKey };
+  return { keys: read, activeKey, mode };
 }
 
 function forNode<Value>(values: Readonly<Record<string, Value>>, node: string): Value {

@@ -150,7 +150,7 @@ function authenticationOf({ simplePassword, hmac }: RouterSpec): RouterAuthentic
   if (simplePassword !== undefined) return { type: 'simple-text', password: simplePassword };
   if (hmac === undefined) return undefined;
   const keys = new Map(hmac.keys.map(({ id, key }) => [id, key]));
-  return { type: 'hmac-sha256', keys, sendKeyId: hmac.activeKey, isRequired: true };
+  return { type: 'hmac-sha256', keys, sendKeyId: hmac.activeKey, mode: hmac.mode };
 }
 
 function addressPort(spec: RouterSpec, addresses: Addresses, announcer: Announcer) {

@@ -35,6 +35,7 @@ export type HmacSpec = {
   readonly keys: readonly { readonly id: number; readonly key: Uint8Array }[];
   /** The `id` of the one to send with. */
   readonly activeKey: number;
+  readonly mode: 'enforce' | 'permissive' | 'receive-only';
 };
 
 /** What the trackers say of a virtual router. */

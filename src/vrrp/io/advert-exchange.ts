@@ -33,8 +33,9 @@ export class AdvertExchange {
   readonly #ports: AdvertExchangePorts;
   readonly #destination: Uint8Array;
   readonly #seal: AdvertSeal;
-  #view: RouterView;
-  #sealKey: SealKey | undefined;
+  readonly #view: RouterView;
+  /** Undefined: what is sent has no seal. */
+  readonly #sealKey: SealKey | undefined;
   #unsubscribe: (() => void) | undefined;
   #packetsSeen = 0;
   #lastDropReason: DropReason | undefined;
@@ -49,8 +50,9 @@ export class AdvertExchange {
     this.#ports = ports;
     this.#destination = options.unicastPeer ?? vrrpGroupOf(ownAddress);
     this.#seal = new AdvertSeal(options, ports);
-    this.#view = { ...this.#options, authentication: undefined };
-    this.setAuthentication(options.authentication);
+    const authentication = options.authentication && authenticationView(options.authentication);
+    this.#view = { ...this.#options, authentication };
+    this.#sealKey = sealKeyOf(options.authentication, authentication);
   }
 
   /** Every packet counts, believed or not. */
@@ -78,16 +80,6 @@ export class AdvertExchange {
 
   stop(): void {
     this.#unsubscribe?.();
-  }
-
-  /** Counts from the next packet on, in both directions. What is known of the other nodes' lives stays. */
-  setAuthentication(authentication: RouterAuthentication | undefined): void {
-    const view = authentication && authenticationView(authentication);
-    this.#view = { ...this.#view, authentication: view };
-    this.#sealKey =
-      authentication?.type === 'hmac-sha256' && view?.type === 'hmac-sha256'
-        ? { keyId: authentication.sendKeyId, hmac: view.hmac }
-        : undefined;
   }
 
   send(priority: number): Result<void, SendFailure> {
@@ -139,7 +131,10 @@ export class AdvertExchange {
     if (this.#seal.onChallenge(question)) this.#ports.onQuestion();
   }
 
-  /** Whether an advert is one of now. If that cannot be told yet, its sender is asked. */
+  /**
+   * Whether an advert is one of now. If that cannot be told yet, its sender is asked. Who seals nothing asks nobody: it
+   * believes adverts without a seal as well, so that a recording proves nothing to it.
+   */
   #prove({ source, stamp }: AcceptedAdvert): Result<void, DropReason> {
     if (stamp === undefined || this.#sealKey === undefined) return ok(undefined);
     const { refused, question } = this.#seal.judge(source, stamp);
@@ -161,6 +156,14 @@ export class AdvertExchange {
     this.#peerChecksumForm = advert.checksumForm;
     this.#ports.onAdvert(advert);
   }
+}
+
+function sealKeyOf(
+  authentication: RouterAuthentication | undefined,
+  view: AuthenticationView | undefined,
+): SealKey | undefined {
+  if (authentication?.type !== 'hmac-sha256' || view?.type !== 'hmac-sha256') return undefined;
+  return authentication.mode === 'receive-only' ? undefined : { keyId: authentication.sendKeyId, hmac: view.hmac };
 }
 
 function passwordOf(authentication: AuthenticationView | undefined): Uint8Array | undefined {

@@ -14,19 +14,24 @@ export type HmacAuthentication = {
   readonly keys: ReadonlyMap<number, Uint8Array>;
   /** The one of them that our own adverts are sealed with. */
   readonly sendKeyId: number;
-  /** False: adverts without a seal are believed too, as long as a pair is being changed over. */
-  readonly isRequired: boolean;
+  readonly mode: HmacMode;
 };
+
+/**
+ * How far a pair has come with its seals. `enforce`: adverts are sealed, and nothing else is believed. `permissive`:
+ * sealed ones are sent, and others are believed, too. `receive-only`: both are believed, and none is sealed.
+ */
+export type HmacMode = 'enforce' | 'permissive' | 'receive-only';
 
 export function authenticationView(authentication: RouterAuthentication): AuthenticationView {
   if (authentication.type === 'simple-text') return { type: 'simple-text', password: passwordField(authentication) };
-  const { keys, sendKeyId, isRequired } = authentication;
+  const { keys, sendKeyId, mode } = authentication;
   assert(
     [...keys.keys()].every((id) => Number.isInteger(id) && id >= 1 && id <= 255),
     'key ids are 1..255',
   );
   assert(keys.has(sendKeyId), `there is a key ${sendKeyId} to send with`);
-  return { type: 'hmac-sha256', hmac: hmacSha256(keys), isRequired };
+  return { type: 'hmac-sha256', hmac: hmacSha256(keys), isRequired: mode === 'enforce' };
 }
 
 function hmacSha256(keys: ReadonlyMap<number, Uint8Array>): Hmac {

@@ -13,7 +13,6 @@ import type { Timer } from '../../runtime/index.ts';
 import type { AcceptedAdvert, RouterEffect, RouterInput, RouterState, StateKind, TransitionCause } from '../index.ts';
 import { initialState, nextDeadlineMs, step } from '../index.ts';
 import { AdvertExchange } from './advert-exchange.ts';
-import type { RouterAuthentication } from './advert-keys.ts';
 import type { RouterCommand, RouterStatus, VirtualRouterOptions, VirtualRouterPorts } from './driver-ports.ts';
 import type { MutableCounters } from './router-counters.ts';
 import { zeroCounters } from './router-counters.ts';
@@ -70,11 +69,6 @@ export class VirtualRouter {
 
   handle(command: RouterCommand): void {
     this.#step(command);
-  }
-
-  /** Counts from the next packet on: keys are changed without leaving the election. */
-  setAuthentication(authentication: RouterAuthentication | undefined): void {
-    this.#exchange.setAuthentication(authentication);
   }
 
   status(): RouterStatus {

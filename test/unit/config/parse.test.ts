@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { configWarnings, parseConfig } from '../../../src/config/index.ts';
+import type { Config } from '../../../src/config/index.ts';
 import { pair, pairWith, parsed } from './fixtures.ts';
 
 describe('a correct file', () => {
@@ -69,7 +70,7 @@ virtualRouters:
     preemptDelay: 2m
     mode: unicast
     checksum: messageOnly
-    hmac: {keys: [{id: 1, keyFile: /k1}, {id: 255, keyFile: /k2}], activeKey: 255}
+    hmac: {keys: [{id: 1, keyFile: /k1}, {id: 255, keyFile: /k2}], activeKey: 255, mode: permissive}
     announceRefresh: 0s
     track:
       - {interface: eth7}
@@ -121,6 +122,7 @@ log: {level: debug}
           { id: 255, keyFile: '/k2' },
         ],
         activeKey: 255,
+        mode: 'permissive',
       },
       announceRefreshMs: undefined,
       track: [
@@ -199,6 +201,16 @@ describe('virtual routers together', () => {
     const groups = 'syncGroups: [{name: all, virtualRouters: [web, inside]}]\n';
     expect(parsed(pairWith(['services:', `${written}${groups}services:`])).syncGroups).toHaveLength(1);
   });
+});
+
+test('adverts may be sealed without insisting on it, which is warned about', () => {
+  const hmac = (more: string): Config =>
+    parsed(pairWith(['vrid: 51', `vrid: 51\n    hmac: {keys: [{id: 1, keyFile: /k}], activeKey: 1${more}}`]));
+  expect(hmac('').virtualRouters[0]?.hmac?.mode).toBe('enforce');
+  expect(configWarnings(hmac(''))).toEqual([]);
+  expect(configWarnings(hmac(', mode: receive-only'))).toEqual([
+    'virtual router web: hmac protects nothing yet, mode: receive-only believes adverts without a seal',
+  ]);
 });
 
 test('version 2 may have a password, which is warned about', () => {

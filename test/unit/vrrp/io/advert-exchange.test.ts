@@ -8,6 +8,7 @@ import {
   decodeIpv6Packet,
   encodeAdvert,
   encodeVrrpIpv4Packet,
+  trailerLength,
   vrrpGroupIpv4,
 } from '../../../../src/vrrp/index.ts';
 import type { HmacAuthentication, MemoryPort, VirtualRouterOptions } from '../../../../src/vrrp/io/index.ts';
@@ -178,8 +179,8 @@ describe('adverts sealed by HMAC', () => {
   const sealed = (
     sendKeyId = 1,
     keys: readonly (readonly [number, Uint8Array])[] = [[1, oldKey]],
-    isRequired = true,
-  ): HmacAuthentication => ({ type: 'hmac-sha256', keys: new Map(keys), sendKeyId, isRequired });
+    mode: HmacAuthentication['mode'] = 'enforce',
+  ): HmacAuthentication => ({ type: 'hmac-sha256', keys: new Map(keys), sendKeyId, mode });
   const high = { priority: 200, authentication: sealed() };
   const low = { ownAddress: addressB, authentication: sealed() };
   const states = (...nodes: readonly { router: VirtualRouter }[]) => nodes.map(({ router }) => router.status().state);
@@ -267,38 +268,74 @@ describe('adverts sealed by HMAC', () => {
     expect(one.router.status().counters.advertsSent - before).toBe(8);
   });
 
-  it('change their key without an interruption', async () => {
+  const bothKeys = [[1, oldKey] as const, [2, newKey] as const];
+  it.each([
+    {
+      what: 'change their key',
+      from: sealed(),
+      steps: [sealed(1, bothKeys), sealed(2, bothKeys), sealed(2, [[2, newKey]])],
+    },
+    {
+      what: 'are introduced by way of permissive',
+      from: undefined,
+      steps: [sealed(1, [[1, oldKey]], 'permissive'), sealed()],
+    },
+    {
+      what: 'are introduced beside routers that are put off by seals',
+      from: undefined,
+      steps: [sealed(1, [[1, oldKey]], 'receive-only'), sealed(1, [[1, oldKey]], 'permissive'), sealed()],
+    },
+  ])('$what without an interruption, node by node', async ({ from, steps }) => {
     const { clock, join } = await newLan();
-    const nodes = [await join(high), await join(low)] as const;
+    let active = await join({ ...high, authentication: from });
+    let standby = await join({ ...low, authentication: from });
     clock.advance(1000);
-    const both = [[1, oldKey] as const, [2, newKey] as const];
-    for (const authentication of [sealed(1, both), sealed(2, both), sealed(2, [[2, newKey]])]) {
-      for (const { router } of nodes) {
-        router.setAuthentication(authentication);
+    for (const authentication of steps) {
+      for (const place of [low, high]) {
+        await standby.router.stop();
+        await standby.port.stop();
+        standby = await join({ ...place, authentication });
         clock.advance(1000);
-        expect(states(...nodes)).toEqual(['active', 'backup']);
+        expect(states(active, standby)).toEqual(['active', 'backup']);
+        standby.router.handle({ type: 'take-over', epoch: 0, graceMs: 200 });
+        active.router.handle({ type: 'hand-over', graceMs: 200 });
+        clock.advance(1000);
+        [active, standby] = [standby, active];
+        expect(states(active, standby)).toEqual(['active', 'backup']);
       }
     }
-    const { counters } = nodes[1].router.status();
-    expect(counters).toMatchObject({ becameActive: 0, challengesSent: 1 });
-    expect(counters.dropped).toMatchObject({ 'auth-key': 0, 'auth-mac': 0 });
+    for (const { router } of [active, standby]) {
+      expect(router.status().counters.dropped).toMatchObject({ 'auth-missing': 0, 'auth-key': 0, 'auth-mac': 0 });
+    }
   });
 
-  it('are introduced without an interruption: not required at first', async () => {
-    const { clock, join } = await newLan();
-    const nodes = [
-      await join({ ...high, authentication: undefined }),
-      await join({ ...low, authentication: undefined }),
-    ];
+  it.each([
+    { mode: 'enforce', isSealed: true, isUnsealedBelieved: false },
+    { mode: 'permissive', isSealed: true, isUnsealedBelieved: true },
+    { mode: 'receive-only', isSealed: false, isUnsealedBelieved: true },
+  ] as const)('$mode: sealed $isSealed, believed without a seal $isUnsealedBelieved', async (expected) => {
+    const { clock, join, packets } = await newLan();
+    const authentication = sealed(1, [[1, oldKey]], expected.mode);
+    const alone = await join({ ...low, authentication });
     clock.advance(1000);
-    for (const authentication of [sealed(1, [[1, oldKey]], false), sealed()]) {
-      for (const { router } of nodes) {
-        router.setAuthentication(authentication);
-        clock.advance(1000);
-        expect(states(...nodes)).toEqual(['active', 'backup']);
-      }
-    }
-    expect(nodes[1]?.router.status().counters).toMatchObject({ becameActive: 0, dropped: { 'auth-missing': 0 } });
+    // 20 bytes of IP header, 12 of advert, and the seal.
+    expect(packets.at(-1)?.length).toBe(expected.isSealed ? 32 + trailerLength : 32);
+    await alone.router.stop();
+    await alone.port.stop();
+    const listener = await join({ ...low, authentication });
+    const unsealed = await join({ ...high, authentication: undefined });
+    unsealed.router.handle({ type: 'take-over', epoch: 0, graceMs: 0 });
+    clock.advance(200);
+    expect(listener.router.status().counters.advertsReceived > 0).toBe(expected.isUnsealedBelieved);
+    // Who sends a seal that is wrong is not believed by anybody.
+    await unsealed.router.stop();
+    clock.advance(1);
+    await unsealed.port.stop();
+    const { advertsReceived } = listener.router.status().counters;
+    const wrong = await join({ ...high, authentication: sealed(1, [[1, newKey]]) });
+    wrong.router.handle({ type: 'take-over', epoch: 0, graceMs: 0 });
+    clock.advance(200);
+    expect(listener.router.status()).toMatchObject({ lastDropReason: 'auth-mac', counters: { advertsReceived } });
   });
 
   it.each([
