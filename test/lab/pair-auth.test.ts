@@ -1,14 +1,26 @@
 /** A pair whose adverts are sealed: it works as any other, and believes nobody else on its LAN. */
 
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createLab } from './lab.ts';
 import type { Lab } from './lab.ts';
-import { hearAdverts, powerOff, startPair, startServers, statusOf, transitionsOf, waitForHolder } from './stage.ts';
+import {
+  hearAdverts,
+  powerOff,
+  sendForged,
+  startPair,
+  startServers,
+  statusOf,
+  transitionsOf,
+  waitForHolder,
+  waitForState,
+  waitForSync,
+} from './stage.ts';
 import type { Pair } from './stage.ts';
-import { tandem } from './tandem.ts';
+import { pairConfig, startNode, tandem } from './tandem.ts';
+import type { TandemNode } from './tandem.ts';
 import { waitUntil } from './time.ts';
 import { virtualAddress } from './topology.ts';
 
@@ -19,22 +31,17 @@ describe('a pair with sealed adverts', () => {
   beforeAll(async () => {
     lab = await createLab();
     await startServers(lab);
-    pair = await startPair(lab, { virtualRouters: [sealedRouter(lab)] });
+    pair = await startPair(lab, {
+      virtualRouters: [sealedRouter(lab, { keyIds: [1], activeKey: 1, mode: 'enforce' })],
+    });
   });
 
   afterAll(() => lab.destroy());
 
   it('is not moved by a genuine advert of higher priority that has no seal, and counts it', async () => {
     const before = await transitionsOf(pair.lb1);
-    const forge = [process.execPath, new URL('forge.ts', import.meta.url).pathname];
-    const sent = await lab.host('s3').exec([...forge, 'genuine', '10.9.0.23', '51', virtualAddress, '20']);
-    expect(sent).toMatchObject({ code: 0 });
-    for (const node of [pair.lb1, pair.lb2]) {
-      await waitUntil(async () => (await statusOf(node)).virtualRouters[0]?.counters['dropped.auth-missing'] === 20, {
-        timeoutMs: 5_000,
-        what: `${node.host.name} counts what has no seal`,
-      });
-    }
+    await sendForged(lab, 'genuine', 20);
+    for (const node of [pair.lb1, pair.lb2]) await untilDropped(node, 'auth-missing', 20);
     await hearAdverts(pair.lb2, 5);
     expect(await transitionsOf(pair.lb1)).toEqual(before);
     await waitForHolder(lab, pair.lb1);
@@ -49,11 +56,64 @@ describe('a pair with sealed adverts', () => {
   });
 });
 
-function sealedRouter(lab: Lab): object {
-  const keyFile = join(lab.directory, 'advert.key');
-  writeFileSync(keyFile, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+describe('seals on a pair that runs', () => {
+  const steps: readonly Hmac[] = [
+    { keyIds: [1], activeKey: 1, mode: 'permissive' },
+    { keyIds: [1], activeKey: 1, mode: 'enforce' },
+    { keyIds: [1, 2], activeKey: 1, mode: 'enforce' },
+    { keyIds: [1, 2], activeKey: 2, mode: 'enforce' },
+    { keyIds: [2], activeKey: 2, mode: 'enforce' },
+  ];
+
+  it('are introduced, and get another key, node by node: nobody takes over unasked', { timeout: 180_000 }, async () => {
+    await using lab = await createLab();
+    await startServers(lab);
+    let { lb1: active, lb2: standby } = await startPair(lab);
+    for (const step of steps) {
+      for (const name of [standby.host.name, active.host.name]) {
+        const before = await transitionsOf(active);
+        await standby.process.stop();
+        standby = await startNode(lab, name, pairConfig(lab, { virtualRouters: [sealedRouter(lab, step)] }));
+        await waitForState(standby, 'backup');
+        await waitForSync(standby);
+        await waitForSync(active);
+        await hearAdverts(standby, 5);
+        expect(await transitionsOf(active)).toEqual(before);
+        expect(await transitionsOf(standby)).toEqual(['initialize -> backup (startup)']);
+        expect(await tandem(active, 'failover', '--force')).toMatchObject({ code: 0 });
+        [active, standby] = [standby, active];
+        await waitForHolder(lab, active);
+        expect(await transitionsOf(active)).toEqual(['initialize -> backup (startup)', 'backup -> active (take-over)']);
+        expect((await transitionsOf(standby)).at(-1)).toBe('active -> backup (hand-over)');
+        const isWarned = (await statusOf(active)).warnings.some((warning) => warning.includes('protects nothing yet'));
+        expect(isWarned).toBe(step.mode !== 'enforce');
+      }
+    }
+    // All of this would go well, too, if nobody asked for seals.
+    await sendForged(lab, 'genuine', 20);
+    await untilDropped(active, 'auth-missing', 20);
+  });
+});
+
+type Hmac = { readonly keyIds: readonly number[]; readonly activeKey: number; readonly mode: string };
+
+function sealedRouter(lab: Lab, { keyIds, activeKey, mode }: Hmac): object {
   return {
     ...{ name: 'web', vrid: 51, interface: 'lan0', addresses: [`${virtualAddress}/24`], advertInterval: '100ms' },
-    ...{ priority: { lb1: 200, lb2: 100 }, hmac: { keys: [{ id: 1, keyFile }], activeKey: 1 } },
+    priority: { lb1: 200, lb2: 100 },
+    hmac: { keys: keyIds.map((id) => ({ id, keyFile: keyFile(lab, id) })), activeKey, mode },
   };
+}
+
+function keyFile(lab: Lab, id: number): string {
+  const path = join(lab.directory, `advert-${id}.key`);
+  if (!existsSync(path)) writeFileSync(path, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+  return path;
+}
+
+async function untilDropped(node: TandemNode, reason: string, count: number): Promise<void> {
+  await waitUntil(async () => (await statusOf(node)).virtualRouters[0]?.counters[`dropped.${reason}`] === count, {
+    timeoutMs: 5_000,
+    what: `${node.host.name} has dropped ${count} adverts: ${reason}`,
+  });
 }

@@ -5,6 +5,7 @@ import type { StatusDocument } from '../../src/node/index.ts';
 import { createLab } from './lab.ts';
 import type { Lab } from './lab.ts';
 import {
+  certainGapMs,
   eventsOf,
   hearAdverts,
   holderForClient,
@@ -19,7 +20,6 @@ import {
   waitForHolder,
   waitForState,
 } from './stage.ts';
-import type { ProberReport } from './prober.ts';
 import type { Pair } from './stage.ts';
 import { play, setTheStage } from './story.ts';
 import { serverPort, servicePort, tandem, tandemJson } from './tandem.ts';
@@ -29,8 +29,7 @@ import { startVerifier } from './tools.ts';
 import { virtualAddress } from './topology.ts';
 
 describe('the story of the demo', () => {
-  // Its figures are those of a machine with nothing else to do; a prober that has to wait itself measures that as well.
-  it('has only good figures', { timeout: 90_000, retry: 2 }, async () => {
+  it('has only good figures', { timeout: 90_000 }, async () => {
     await using lab = await createLab();
     const { pair, sha256 } = await setTheStage(lab);
     const figures = await play(lab, pair, sha256, () => undefined);
@@ -188,11 +187,6 @@ describe('failover', () => {
 
 function waiting(what: string): { timeoutMs: number; what: string } {
   return { timeoutMs: 10_000, what };
-}
-
-/** The longest time without service, less what the prober may have slept through. */
-function certainGapMs({ longestGap, longestPauseMs }: ProberReport): number {
-  return Math.max(0, (longestGap?.ms ?? 0) - longestPauseMs);
 }
 
 function pidOf(status: StatusDocument, name: string): number {

@@ -11,6 +11,7 @@ import {
   holders,
   makeWhole,
   rolesOf,
+  sendForged,
   startPair,
   startServers,
   statusOf,
@@ -117,14 +118,6 @@ describe('the virtual address', () => {
     await rolesOf(lab, pair);
   });
 });
-
-async function sendForged(lab: Lab, kind: ForgeryKind, count: number): Promise<void> {
-  const program = new URL('forge.ts', import.meta.url).pathname;
-  const argv = [process.execPath, program, kind, '10.9.0.23', '51', virtualAddress, String(count)];
-  const forger = lab.host('s3').spawn(argv);
-  const exit = await forger.exited;
-  if (exit.code !== 0) throw new Error(forger.describe('did not send'));
-}
 
 /** How many packets the node has dropped, by reason. */
 async function dropped(node: TandemNode): Promise<Readonly<Record<string, number>>> {

@@ -4,8 +4,10 @@ import { writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import type { NodeEvent, StatusDocument } from '../../src/node/index.ts';
+import type { ForgeryKind } from './forge.ts';
 import type { Lab } from './lab.ts';
 import type { LabProcess } from './lab-process.ts';
+import type { ProberReport } from './prober.ts';
 import { pairConfig, serverPort, servicePort, startNode } from './tandem.ts';
 import type { ConfigOverrides, TandemNode } from './tandem.ts';
 import { waitUntil } from './time.ts';
@@ -132,6 +134,11 @@ export function probeService(lab: Lab, options: { intervalMs?: number; port?: nu
   return startProber(lab.host('client'), { address: virtualAddress, port, intervalMs, timeoutMs: 1_000 });
 }
 
+/** The longest time without service, less what the prober itself slept through of it. */
+export function certainGapMs({ longestGap }: ProberReport): number {
+  return longestGap === undefined ? 0 : Math.max(0, longestGap.ms - longestGap.pauseMs);
+}
+
 /** The name of the server that answers a new connection of the client's. */
 export async function whoServes(lab: Lab, port: number = servicePort): Promise<string> {
   const url = `http://${virtualAddress}:${port}/who`;
@@ -149,6 +156,15 @@ export async function holderForClient(lab: Lab): Promise<string | undefined> {
     if (links[0]?.address === entry.mac) return host.name;
   }
   return undefined;
+}
+
+/** A third host sends so many adverts for the pair's virtual router that no router of the pair would send. */
+export async function sendForged(lab: Lab, kind: ForgeryKind, count: number): Promise<void> {
+  const program = new URL('forge.ts', import.meta.url).pathname;
+  const argv = [process.execPath, program, kind, '10.9.0.23', '51', virtualAddress, String(count)];
+  const forger = lab.host('s3').spawn(argv);
+  const exit = await forger.exited;
+  if (exit.code !== 0) throw new Error(forger.describe('did not send'));
 }
 
 /** As a power cut would: every process of the host is killed and its cables are dead. */
