@@ -30,6 +30,7 @@ import { renderMetrics } from './metrics.ts';
 import { requireOwnAddress } from './own-address.ts';
 import { PeerLink } from './peer-link.ts';
 import { plainReport, readFailover, readTakeOver } from './peer-requests.ts';
+import { PreemptGate } from './preempt-gate.ts';
 import { createReplicatedState } from './replicated-state.ts';
 import { ServiceManager } from './service-manager.ts';
 import { hookedRouters, routerSpecs, trackingRouters, withTheirGroups, workerCount } from './settings.ts';
@@ -67,6 +68,7 @@ export class TandemNode {
   readonly #trackers: Trackers;
   readonly #hooks: Hooks;
   readonly #vrrp: VrrpManager;
+  readonly #preemptGate: PreemptGate;
   readonly #peer: PeerLink | undefined;
   readonly #switchover: Switchover;
   readonly #healthPolicy: HealthPolicy | undefined;
@@ -100,10 +102,8 @@ export class TandemNode {
     this.#hooks = new Hooks({ node: identity.self.name, routers: hookedRouters(config, this.#routers) }, shared);
     this.#vrrp = new VrrpManager(this.#routers, {
       ...shared,
-      onReady: () => {
-        this.#mastership.repeatPeerRoles();
-        this.#permitPreempt(this.#peer?.status());
-      },
+      onReady: () => this.#mastership.repeatPeerRoles(),
+      isPreemptPermitted: () => this.#preemptGate.isPermitted,
       onEpoch: (router, epoch) => this.#mastership.onOwnChange(router, 'active', epoch),
       health: (router) => this.#trackers.health(router),
       onState: (router, to, epoch, cause) => this.#onRouterState(router, to, epoch, cause),
@@ -119,6 +119,10 @@ export class TandemNode {
       onPeerEpoch: (router, epoch) => this.#vrrp.send({ type: 'peer-epoch', router, epoch }),
       sendRoles: (roles) => this.#peer?.sendRoles(roles),
     });
+    this.#preemptGate = new PreemptGate(
+      { hasPeer: identity.peer !== undefined },
+      { clock, onChange: (isPermitted) => this.#vrrp.send({ type: 'preempt-permitted', isPermitted }) },
+    );
     this.#peer =
       identity.peer === undefined || config.sync === undefined || key === undefined
         ? undefined
@@ -129,7 +133,7 @@ export class TandemNode {
               random: systemRandom,
               state,
               mastership: this.#mastership,
-              onProgress: (state) => this.#permitPreempt(state),
+              onProgress: (state) => this.#preemptGate.onPeer(state),
               onRequest: (method, parameters) => this.#onPeerRequest(method, parameters),
             },
           );
@@ -148,7 +152,7 @@ export class TandemNode {
     await requireOwnAddress(self);
     for (const warning of configWarnings(this.#options.config)) this.#logger.warn({}, warning);
     const base = [this.#admin, this.#services, this.#peer, this.#hooks, this.#trackers];
-    const parts = [...base, this.#vrrp, this.#healthPolicy].filter((part) => part !== undefined);
+    const parts = [...base, this.#preemptGate, this.#vrrp, this.#healthPolicy].filter((part) => part !== undefined);
     await this.#lifecycle.start(parts);
     this.#logger.info({ version, configHash: this.#configHash }, 'node is running');
     this.#events.add('node', `${self.name} is running tandem ${version}`);
@@ -296,15 +300,6 @@ export class TandemNode {
     this.#mastership.onOwnChange(router, to, epoch);
     if (wasActive && to !== 'active') this.#services.resetConnections(this.#addressesOf([router]));
     this.#healthPolicy?.consider();
-  }
-
-  /**
-   * A node that has not all of its peer's state yet does not take over from it. Without a link there is nothing to wait
-   * for: the other router may be no Tandem node at all.
-   */
-  #permitPreempt(peer: { readonly connected: boolean; readonly inSync: boolean } | undefined): void {
-    const isPermitted = peer === undefined || !peer.connected || peer.inSync;
-    this.#vrrp.send({ type: 'preempt-permitted', isPermitted });
   }
 
   /** What the peer may ask; its refusal is the text of the error. */

@@ -18,6 +18,7 @@ export type VrrpManagerPorts = {
   /** The active node has claimed another epoch without a change of state. */
   readonly onEpoch: (router: string, epoch: number) => void;
   readonly health: (router: string) => ReportedHealth;
+  readonly isPreemptPermitted: () => boolean;
   /** It cannot run at all, for a reason that an operator has to mend. */
   readonly onFailed: (error: OperatorError) => void;
 };
@@ -115,7 +116,7 @@ export class VrrpManager implements Service {
       epoch: this.#epochs.get(spec.name) ?? spec.epoch,
       health: this.#ports.health(spec.name),
     }));
-    this.#child.send({ type: 'configure', routers });
+    this.#child.send({ type: 'configure', routers, isPreemptPermitted: this.#ports.isPreemptPermitted() });
   }
 
   #onReport(report: VrrpReport): void {

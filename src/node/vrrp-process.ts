@@ -31,6 +31,8 @@ const native = loadNative();
 const interfaces = new Map<string, Interface>();
 const transports = new Map<string, Transport>();
 const routers = new Map<string, RunningRouter>();
+/** Also for routers that are still to be made. */
+let isPreemptPermitted = false;
 const fitness = new Fitness({
   clock: systemClock,
   handle: (router, command) => find(router)?.handle(command),
@@ -47,6 +49,7 @@ process.on('SIGTERM', () => undefined);
 async function handle(command: VrrpCommand): Promise<void> {
   switch (command.type) {
     case 'configure':
+      isPreemptPermitted = command.isPreemptPermitted;
       return configure(command.routers);
     case 'health':
       fitness.onHealth(command.router, command.health);
@@ -63,9 +66,8 @@ async function handle(command: VrrpCommand): Promise<void> {
       return;
     }
     case 'preempt-permitted':
-      for (const { router } of routers.values()) {
-        router.handle({ type: 'preempt-permitted', isPermitted: command.isPermitted });
-      }
+      isPreemptPermitted = command.isPermitted;
+      for (const { router } of routers.values()) router.handle(command);
       return;
     case 'fence-lifted':
       find(command.router)?.handle({ type: 'fence-lifted', cause: command.cause });
@@ -142,6 +144,7 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
   routers.set(spec.name, running);
   neighbours.add(running);
   fitness.add(spec.name, spec.syncGroup, addresses.link?.up === true, spec.health);
+  router.handle({ type: 'preempt-permitted', isPermitted: isPreemptPermitted });
   await router.start();
 }
 

@@ -52,7 +52,11 @@ export type Fence = { readonly epoch: number; readonly priority: number; readonl
 export type FenceLiftCause = 'peer-resigned' | 'sync-lost';
 
 export type VrrpCommand =
-  | { readonly type: 'configure'; readonly routers: readonly (RouterSpec & { readonly health: ReportedHealth })[] }
+  | {
+      readonly type: 'configure';
+      readonly routers: readonly (RouterSpec & { readonly health: ReportedHealth })[];
+      readonly isPreemptPermitted: boolean;
+    }
   | { readonly type: 'health'; readonly router: string; readonly health: ReportedHealth }
   /** The peer says that it is active: who has the higher epoch stays. */
   | { readonly type: 'fence'; readonly router: string; readonly fence: Fence }

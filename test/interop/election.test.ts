@@ -18,6 +18,9 @@ function downMs(priority: number, advertIntervalMs: number): number {
   return 3 * advertIntervalMs + ((256 - priority) * advertIntervalMs) / 256;
 }
 
+/** A node whose peer is not on the sync link waits for it before it preempts. */
+const preemptTimeoutMs = 20_000;
+
 /** What a busy machine may add to any time measured here. */
 const slackMs = 250;
 
@@ -29,7 +32,7 @@ describe.each(flavours)('$name', (flavour) => {
     const low = await lan.start(second, 'r2', flavour, { priority: 100 });
     await lan.waitForSpeaker(low);
     const high = await lan.start(first, 'r1', flavour, { priority: 200 });
-    await lan.waitForSpeaker(high);
+    await lan.waitForSpeaker(high, preemptTimeoutMs);
     expect(await lan.whoAnswersFor(address)).toBe(high.mac);
     await expectKeepalivedToSay(low, 'BACKUP');
     await expectKeepalivedToSay(high, 'MASTER');
