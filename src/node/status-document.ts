@@ -23,6 +23,8 @@ export type RouterState = 'initialize' | 'backup' | 'active';
 export type VirtualRouterStatus = {
   readonly name: string;
   readonly vrid: number;
+  /** Of VRRP. */
+  readonly version: 2 | 3;
   readonly interface: string;
   readonly addresses: readonly string[];
   readonly state: RouterState;
@@ -40,9 +42,38 @@ export type VirtualRouterStatus = {
   readonly epoch: number;
   /** The address that the active node's adverts come from, as far as this node knows. */
   readonly activeAddress: string | undefined;
+  /** As in its adverts. */
+  readonly activePriority: number | undefined;
+  /** As it is configured; what this node sends at when it is active. */
   readonly advertIntervalMs: number;
+  /** Of the active node, by which its death is judged. */
+  readonly activeAdvertIntervalMs: number;
+  /** Backup only because the peer says over the sync link that it is active: no advert is heard. */
+  readonly isFenced: boolean;
+  readonly preempt: boolean;
+  /** False: with `preempt`, it waits until it knows all that the peer knows. */
+  readonly isPreemptPermitted: boolean;
+  /** What the checksum of the last accepted advert covers: "pseudo-header", "message-only". */
+  readonly peerChecksumForm: string | undefined;
+  /** Why the last packet that was not believed was not; its counter is `dropped.` and this. */
+  readonly lastDropReason: string | undefined;
+  /** Why the last advert that could not be sent could not. */
+  readonly lastSendError: string | undefined;
   readonly lastCause: string | undefined;
+  /** The last 16 changes of state, newest last; also those of vrrp processes that have ended. */
+  readonly transitions: readonly TransitionStatus[];
   readonly counters: Readonly<Record<string, number>>;
+};
+
+export type TransitionStatus = {
+  /** Wall time in milliseconds since 1970: for people. */
+  readonly wallMs: number;
+  readonly from: RouterState;
+  readonly to: RouterState;
+  readonly cause: string;
+  /** The faults behind it. */
+  readonly reasons: readonly string[];
+  readonly epoch: number;
 };
 
 export type TrackerStatus = {

@@ -5,7 +5,14 @@ import { Addresses, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.
 import { Child } from './child.ts';
 import type { ChildExit } from './child.ts';
 import type { EventLog } from './events.ts';
-import type { ProcessStatus, RealtimeStatus, RouterState, VirtualRouterStatus } from './status-document.ts';
+import type {
+  ProcessStatus,
+  RealtimeStatus,
+  RouterState,
+  TransitionStatus,
+  VirtualRouterStatus,
+} from './status-document.ts';
+import { TransitionHistory } from './transition-history.ts';
 import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
 export type VrrpManagerPorts = {
@@ -33,6 +40,7 @@ export class VrrpManager implements Service {
   readonly #ports: VrrpManagerPorts;
   readonly #child: Child<VrrpCommand, VrrpReport>;
   readonly #epochs = new Map<string, number>();
+  readonly #history: TransitionHistory;
   readonly #statusRequests = new Map<number, (routers: readonly RouterReport[]) => void>();
   readonly #ready = Promise.withResolvers<undefined>();
   #lastStatusId = 0;
@@ -42,6 +50,7 @@ export class VrrpManager implements Service {
   constructor(specs: readonly RouterSpec[], ports: VrrpManagerPorts) {
     this.#specs = specs;
     this.#ports = ports;
+    this.#history = new TransitionHistory(() => ports.clock.wallMs());
     this.#child = new Child(
       { name: 'vrrp', entry: './vrrp-process.ts', stopTimeoutMs },
       {
@@ -91,6 +100,7 @@ export class VrrpManager implements Service {
       statusOf(
         spec,
         reports.find((report) => report.name === spec.name),
+        this.#history.of(spec.name),
       ),
     );
   }
@@ -132,6 +142,7 @@ export class VrrpManager implements Service {
       case 'transition': {
         const { router, from, to, cause, reasons, epoch } = report;
         this.#epochs.set(router, epoch);
+        this.#history.add(router, { from, to, cause, reasons, epoch });
         const why = [cause, ...(reasons.length === 0 ? [] : [reasons.join('; ')])].join(': ');
         const fields = { router, from, to, cause, reasons, epoch };
         this.#ports.logger.info(fields, 'virtual router changed state');
@@ -167,6 +178,7 @@ export class VrrpManager implements Service {
     this.#ports.logger.error({ exit }, 'the vrrp process ended; its addresses are removed and it is started again');
     this.#ports.events.add('process', `the vrrp process ended (${how}); started again in ${restartInMs} ms`);
     for (const spec of this.#specs) {
+      this.#history.end(spec.name, 'process-died');
       this.#ports.onState(spec.name, 'initialize', this.#epochs.get(spec.name) ?? 0, 'process-died');
       void this.#removeAddresses(spec);
     }
@@ -195,10 +207,15 @@ export class VrrpManager implements Service {
 
 export type RouterStatusCore = Omit<VirtualRouterStatus, 'trackers' | 'lastHook'>;
 
-function statusOf(spec: RouterSpec, report: RouterReport | undefined): RouterStatusCore {
+function statusOf(
+  spec: RouterSpec,
+  report: RouterReport | undefined,
+  transitions: readonly TransitionStatus[],
+): RouterStatusCore {
   return {
     name: spec.name,
     vrid: spec.vrid,
+    version: spec.version,
     interface: spec.interface,
     addresses: spec.addresses.map(formatPrefix),
     state: report?.state ?? 'initialize',
@@ -209,8 +226,17 @@ function statusOf(spec: RouterSpec, report: RouterReport | undefined): RouterSta
     faults: report?.faults ?? [],
     epoch: report?.epoch ?? 0,
     activeAddress: report?.activeAddress,
+    activePriority: report?.activePriority,
     advertIntervalMs: spec.advertIntervalMs,
+    activeAdvertIntervalMs: report?.activeAdvertIntervalMs ?? spec.advertIntervalMs,
+    isFenced: report?.isFenced ?? false,
+    preempt: spec.preempt,
+    isPreemptPermitted: report?.isPreemptPermitted ?? false,
+    peerChecksumForm: report?.peerChecksumForm,
+    lastDropReason: report?.lastDropReason,
+    lastSendError: report?.lastSendError,
     lastCause: report?.lastCause,
+    transitions,
     counters: report?.counters ?? {},
   };
 }

@@ -235,11 +235,15 @@ function find(name: string): VirtualRouter | undefined {
   return routers.get(name)?.router;
 }
 
-function reportOf({ router }: RunningRouter): RouterReport {
-  const { name, state, stateForMs, priority, epoch, activeAddress, counters } = router.status();
-  const lastCause = fitness.lastCause(name);
-  const faults = fitness.faults(name);
-  return { name, state, stateForMs, priority, epoch, activeAddress, lastCause, faults, counters: flatten(counters) };
+function reportOf({ router, announcer }: RunningRouter): RouterReport {
+  const { counters, ...status } = router.status();
+  const { framesSent: announcementsSent, sendFailures: announcementErrors } = announcer.counts;
+  return {
+    ...status,
+    lastCause: fitness.lastCause(status.name),
+    faults: fitness.faults(status.name),
+    counters: { ...flatten(counters), announcementsSent, announcementErrors },
+  };
 }
 
 /** Counters by reason become counters of their own: dropped.ttl. */

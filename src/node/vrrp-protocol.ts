@@ -104,6 +104,13 @@ export type RouterReport = {
   readonly priority: number;
   readonly epoch: number;
   readonly activeAddress: string | undefined;
+  readonly activePriority: number | undefined;
+  readonly activeAdvertIntervalMs: number;
+  readonly isFenced: boolean;
+  readonly isPreemptPermitted: boolean;
+  readonly peerChecksumForm: string | undefined;
+  readonly lastDropReason: string | undefined;
+  readonly lastSendError: string | undefined;
   readonly lastCause: string | undefined;
   readonly faults: readonly string[];
   readonly counters: Readonly<Record<string, number>>;

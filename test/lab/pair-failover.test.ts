@@ -96,7 +96,11 @@ describe('failover', () => {
     await waitForState(active, 'backup');
     // An epoch that it does not know of it might claim once more, and then neither would yield to the other.
     await waitUntil(async () => (await epochOf(active)) === (await epochOf(standby)), waiting('it knows the epoch'));
-    const { processes } = await statusOf(active);
+    const { processes, virtualRouters } = await statusOf(active);
+    expect(virtualRouters[0]?.transitions.slice(-2)).toMatchObject([
+      { from: 'active', to: 'initialize', cause: 'process-died' },
+      { from: 'initialize', to: 'backup', cause: 'startup' },
+    ]);
     expect(processes.find(({ name }) => name === 'vrrp')).toMatchObject({ restarts: 1 });
     expect((await transitionsOf(active)).slice(before.length)).toEqual(['initialize -> backup (startup)']);
     const ended = (await eventsOf(active)).findLast(({ message }) => message.startsWith('the vrrp process ended'));

@@ -61,11 +61,14 @@ export type RouterStatus = {
   readonly priority: number;
   /** Ours, when this router is active. */
   readonly activeAddress: string | undefined;
+  readonly activePriority: number | undefined;
   readonly advertIntervalMs: number;
   readonly activeAdvertIntervalMs: number;
   readonly epoch: number;
   /** Backup because the sync link says that the peer is active, although no advert is heard. */
   readonly isFenced: boolean;
+  /** Whether it would preempt now if its configuration lets it. */
+  readonly isPreemptPermitted: boolean;
   /** The faults for which this router takes no part. */
   readonly faults: readonly string[];
   readonly stateForMs: number;

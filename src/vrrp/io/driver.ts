@@ -79,11 +79,12 @@ export class VirtualRouter {
       vrid,
       state: state.kind,
       priority: state.priority,
-      activeAddress: this.#activeAddress(),
+      ...this.#activeRouter(),
       advertIntervalMs,
       activeAdvertIntervalMs: state.kind === 'backup' ? state.activeAdvertIntervalMs : advertIntervalMs,
       epoch: state.epoch,
       isFenced: state.kind === 'backup' && state.activeDownAtMs === undefined,
+      isPreemptPermitted: state.isPreemptPermitted,
       stateForMs: this.#ports.clock.nowMs() - this.#sinceMs,
       lastCause: this.#lastCause,
       faults: state.kind === 'initialize' ? state.faults : [],
@@ -94,11 +95,12 @@ export class VirtualRouter {
     };
   }
 
-  #activeAddress(): string | undefined {
+  #activeRouter(): Pick<RouterStatus, 'activeAddress' | 'activePriority'> {
+    const { ownAddress } = this.#options;
     const state = this.#state;
-    if (state.kind === 'active') return formatIp(this.#options.ownAddress);
-    if (state.kind === 'initialize' || state.active === undefined) return undefined;
-    return formatIp(state.active.address);
+    const own = { address: ownAddress, priority: state.priority };
+    const router = state.kind === 'active' ? own : state.kind === 'backup' ? state.active : undefined;
+    return { activeAddress: router && formatIp(router.address), activePriority: router?.priority };
   }
 
   #onAdvert({ priority, advertIntervalMs, source }: AcceptedAdvert): void {

@@ -124,7 +124,13 @@ describe('a virtual router that becomes active', () => {
     expect(log).toEqual(['initialize -> backup: startup', ...promotion, 'announce']);
     await settle();
     expect(log.at(-1)).toBe('advert 100');
-    expect(router.status()).toMatchObject({ state: 'active', epoch: 1, activeAddress: '192.0.2.251', isFenced: false });
+    expect(router.status()).toMatchObject({
+      state: 'active',
+      epoch: 1,
+      activeAddress: '192.0.2.251',
+      activePriority: 100,
+      isFenced: false,
+    });
     clock.advance(1000);
     expect(router.status().counters).toMatchObject({ advertsSent: 11, becameActive: 1, releasedActive: 0 });
   });
@@ -244,6 +250,7 @@ describe('packets', () => {
     await advert(200, { addresses: [addressB], advertIntervalMs: 500 });
     expect(router.status()).toMatchObject({
       activeAddress: '192.0.2.252',
+      activePriority: 200,
       activeAdvertIntervalMs: 500,
       peerChecksumForm: 'pseudo-header',
       counters: { advertsReceived: 1, addressListMismatches: 1 },
