@@ -119,10 +119,6 @@ export class TandemNode {
       onPeerEpoch: (router, epoch) => this.#vrrp.send({ type: 'peer-epoch', router, epoch }),
       sendRoles: (roles) => this.#peer?.sendRoles(roles),
     });
-    this.#preemptGate = new PreemptGate(
-      { hasPeer: identity.peer !== undefined },
-      { clock, onChange: (isPermitted) => this.#vrrp.send({ type: 'preempt-permitted', isPermitted }) },
-    );
     this.#peer =
       identity.peer === undefined || config.sync === undefined || key === undefined
         ? undefined
@@ -137,6 +133,10 @@ export class TandemNode {
               onRequest: (method, parameters) => this.#onPeerRequest(method, parameters),
             },
           );
+    this.#preemptGate = new PreemptGate(
+      { hasPeer: this.#peer !== undefined },
+      { clock, onChange: (isPermitted) => this.#vrrp.send({ type: 'preempt-permitted', isPermitted }) },
+    );
     this.#switchover = this.#createSwitchover();
     this.#healthPolicy = this.#createHealthPolicy();
     const socketPath = join(config.admin.socket, `${identity.self.name}.sock`);

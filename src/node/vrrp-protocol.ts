@@ -1,6 +1,7 @@
 /** What the node's main process and its vrrp process say to each other. Everything here survives a structured clone. */
 import type { IpPrefix } from '../base/index.ts';
 import type { LogFields } from '../runtime/index.ts';
+import type { HmacAuthentication } from '../vrrp/io/index.ts';
 import type { RouterState } from './status-document.ts';
 
 export type RouterSpec = {
@@ -35,7 +36,7 @@ export type HmacSpec = {
   readonly keys: readonly { readonly id: number; readonly key: Uint8Array }[];
   /** The `id` of the one to send with. */
   readonly activeKey: number;
-  readonly mode: 'enforce' | 'permissive' | 'receive-only';
+  readonly mode: HmacAuthentication['mode'];
 };
 
 /** What the trackers say of a virtual router. */
