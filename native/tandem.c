@@ -61,6 +61,7 @@ void export_function(napi_env env, napi_value exports, const char *name, napi_ca
 NAPI_MODULE_INIT() {
   export_socket(env, exports);
   export_poller(env, exports);
+  export_timer(env, exports);
   export_process(env, exports);
   return exports;
 }

@@ -30,6 +30,7 @@ void export_function(napi_env env, napi_value exports, const char *name, napi_ca
 
 void export_socket(napi_env env, napi_value exports);
 void export_poller(napi_env env, napi_value exports);
+void export_timer(napi_env env, napi_value exports);
 void export_process(napi_env env, napi_value exports);
 
 #endif

@@ -4,7 +4,7 @@
  */
 import { assert, ipFamily, parseIp } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
-import { OperatorError, errnoName, loadNative, systemClock } from '../runtime/index.ts';
+import { OperatorError, PreciseClock, errnoName, loadNative } from '../runtime/index.ts';
 import type { LogFields } from '../runtime/index.ts';
 import { Addresses, Announcer, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
 import type { AddressReport } from '../vip/io/index.ts';
@@ -28,13 +28,15 @@ type RunningRouter = {
 };
 
 const native = loadNative();
+const clock = new PreciseClock({ native });
 const interfaces = new Map<string, Interface>();
 const transports = new Map<string, Transport>();
 const routers = new Map<string, RunningRouter>();
 /** Also for routers that are still to be made. */
 let isPreemptPermitted = false;
+const unreported: VrrpReport[] = [];
 const fitness = new Fitness({
-  clock: systemClock,
+  clock,
   handle: (router, command) => find(router)?.handle(command),
   report: (router, { from, to, cause, reasons, epoch }) =>
     report({ type: 'transition', router, from, to, cause, reasons, epoch }),
@@ -111,7 +113,7 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
   const { addresses, routers: neighbours } = await openInterface(spec.interface);
   const transport = await openTransport(spec);
   const { announceRefreshMs } = spec;
-  const announcer = new Announcer({ announceRefreshMs }, { clock: systemClock, native, link: () => addresses.link });
+  const announcer = new Announcer({ announceRefreshMs }, { clock, native, link: () => addresses.link });
   await announcer.start();
   reportConflicts(spec.name, await addresses.removeStale(spec.addresses));
   const router = new VirtualRouter(
@@ -132,7 +134,7 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
     },
     {
       transport,
-      clock: systemClock,
+      clock,
       addresses: addressPort(spec, addresses, announcer),
       onTransition: (transition) => fitness.onTransition(spec.name, transition),
       onEpoch: (epoch) => report({ type: 'epoch-claimed', router: spec.name, epoch }),
@@ -182,7 +184,7 @@ async function openInterface(interfaceName: string): Promise<Interface> {
     { interfaceName, addressLifetimeMs: addressLifetimeDefaultMs },
     {
       kernel: new Rtnetlink(),
-      clock: systemClock,
+      clock,
       handlers: {
         onAddressLost: (vip) => onAddressLost(onInterface, vip),
         onLinkChanged: ({ up }) => changeLink(up),
@@ -228,6 +230,7 @@ async function giveUp(): Promise<void> {
   await Promise.all([...routers.values()].map(({ router }) => router.stop()));
   await Promise.all([...routers.values()].map(({ announcer }) => announcer.stop()));
   await Promise.all([...interfaces.values()].map(({ addresses }) => addresses.stop()));
+  flushReports();
   process.exit(0);
 }
 
@@ -268,8 +271,20 @@ function tell(router: string, message: string, fields: LogFields): void {
   report({ type: 'address-event', router, message, fields });
 }
 
+/**
+ * To write a message takes longer than to claim an address, and nobody is served meanwhile: so two turns of the event
+ * loop come first. In the one the claim goes out, in the other comes the kernel's answer, which it gives at once; if it
+ * does not, the report goes out nevertheless.
+ */
 function report(message: VrrpReport): void {
-  if (process.connected) process.send?.(message, () => undefined);
+  unreported.push(message);
+  if (unreported.length === 1) clock.afterPoll(() => clock.afterPoll(flushReports));
+}
+
+function flushReports(): void {
+  for (const message of unreported.splice(0)) {
+    if (process.connected) process.send?.(message, () => undefined);
+  }
 }
 
 function yesOrErrno(result: number): string {

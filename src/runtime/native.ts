@@ -49,6 +49,10 @@ export type Native = {
   pollerModify(poller: PollerHandle, fd: number, events: number, id: number): number;
   pollerRemove(poller: PollerHandle, fd: number): number;
   pollerClose(poller: PollerHandle): number;
+  /** A timer of the kernel; readable when the time that was set is over. */
+  timerOpen(): number;
+  /** Sets the one time of a timer, from now on, in whole microseconds; 0: none. It is not readable until then. */
+  timerSet(fd: number, delayUs: number): number;
   /** SCHED_FIFO for the calling process's main thread, 1..99; not inherited. Needs CAP_SYS_NICE. */
   scheduleFifo(priority: number): number;
   /** Keeps code, libraries, stack and malloc's heap in memory, but not V8's: see process.c. Needs CAP_IPC_LOCK. */

@@ -178,13 +178,14 @@ export class VirtualRouter {
     this.#timer = this.#ports.clock.after(Math.max(0, deadlineMs - this.#ports.clock.nowMs()), () => this.#onTimer());
   }
 
-  /** The event loop's idea of the time lags behind the clock by up to a millisecond: a timer may come early. */
+  /** An event loop's idea of the time lags behind the clock by up to a millisecond: its timers may come early. */
   #onTimer(): void {
     if (this.#timerAtMs !== undefined && this.#ports.clock.nowMs() < this.#timerAtMs) {
       this.#timerAtMs = undefined;
       this.#schedule();
     } else if (this.#state.kind === 'backup') {
-      this.#drain(drainTurnsMax);
+      // The turn that called may have read one packet before, and left others behind it: it says nothing.
+      this.#timer = this.#ports.clock.afterPoll(() => this.#drain(drainTurnsMax));
     } else {
       this.#onDeadline();
     }
