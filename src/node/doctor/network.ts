@@ -30,7 +30,13 @@ export async function checkNetwork(config: Config, { self }: NodeIdentity): Prom
 async function readLinks(): Promise<readonly Link[]> {
   const kernel = new Rtnetlink();
   const ignore = (): void => undefined;
-  kernel.open({ onLink: ignore, onLinkRemoved: ignore, onAddressRemoved: ignore, onOverrun: ignore });
+  kernel.open({
+    onLink: ignore,
+    onLinkRemoved: ignore,
+    onAddress: ignore,
+    onAddressRemoved: ignore,
+    onOverrun: ignore,
+  });
   try {
     return await kernel.links();
   } finally {

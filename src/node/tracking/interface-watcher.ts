@@ -21,6 +21,7 @@ export class InterfaceWatcher implements Source {
     this.#kernel.open({
       onLink: (link) => this.#onLink(link),
       onLinkRemoved: (index) => this.#onRemoved(index),
+      onAddress: () => undefined,
       onAddressRemoved: () => undefined,
       // Events were lost: what matters is how things are now.
       onOverrun: () => void this.#lookAtAll().catch(() => undefined),

@@ -18,6 +18,8 @@ export type AddressKernelEvents = {
   /** A link is new or has changed. */
   onLink(link: Link): void;
   onLinkRemoved(interfaceIndex: number): void;
+  /** An address is new or has changed. */
+  onAddress(interfaceIndex: number, address: PresentAddress): void;
   onAddressRemoved(interfaceIndex: number, prefix: IpPrefix): void;
   /** Events were lost: anything may have changed. */
   onOverrun(): void;

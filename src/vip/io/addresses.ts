@@ -3,6 +3,9 @@
  * that all are idempotent and one routine serves claiming, renewing and putting back what somebody deleted. They run
  * one after the other; what is held counts at the moment of the plan, so a renewal under way never undoes a release.
  *
+ * Only a claim does not look first: while it asks, nobody serves. It goes by what was there at the last look and what
+ * the kernel has told since, and looks when it is refused. What it may so have overlooked the next renewal sees.
+ *
  * Addresses live a few seconds and are renewed while held: a process that is killed or stopped loses them.
  */
 import { assert, formatPrefix } from '../../base/index.ts';
@@ -10,7 +13,7 @@ import type { IpPrefix } from '../../base/index.ts';
 import { OperatorError } from '../../runtime/index.ts';
 import type { Clock, Service, Timer } from '../../runtime/index.ts';
 import { hostPrefix, planAddresses } from '../index.ts';
-import type { AddressConflict, AddressOperation } from '../index.ts';
+import type { AddressConflict, AddressOperation, PresentAddress } from '../index.ts';
 import type { AddressKernel, Link, Refusal } from './address-kernel.ts';
 
 export type AddressesOptions = {
@@ -57,6 +60,8 @@ export class Addresses implements Service {
   readonly #handlers: AddressesHandlers;
   readonly #held = new Map<string, Holding>();
   #link: Link | undefined;
+  /** What is on the interface, as far as is known; undefined: it has not been looked at, or events were lost. */
+  #known: Map<string, PresentAddress> | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #renewal: Timer | undefined;
   #restoration: Timer | undefined;
@@ -91,6 +96,7 @@ export class Addresses implements Service {
     this.#kernel.open({
       onLink: (link) => this.#onLink(link),
       onLinkRemoved: (index) => this.#onLinkRemoved(index),
+      onAddress: (index, address) => this.#onAddress(index, address),
       onAddressRemoved: (index, prefix) => this.#onAddressRemoved(index, prefix),
       onOverrun: () => this.#onOverrun(),
     });
@@ -124,7 +130,7 @@ export class Addresses implements Service {
     for (const vip of vips) {
       if (!this.#held.has(vip.address)) this.#held.set(vip.address, { vip, seen: false });
     }
-    return this.#enqueue(() => this.#bring('claim', vips));
+    return this.#enqueue(() => this.#bring('claim', vips, this.#known));
   }
 
   /** Removes the VIPs; those that are absent, or whose interface is, are as wanted. Throws like `claim`. */
@@ -138,13 +144,17 @@ export class Addresses implements Service {
     return this.#enqueue(() => this.#bring('release', vips));
   }
 
-  async #bring(intent: 'claim' | 'release', vips: readonly IpPrefix[]): Promise<AddressReport> {
-    // What the kernel says may be outdated when the change arrives: then look once more.
+  async #bring(
+    intent: 'claim' | 'release',
+    vips: readonly IpPrefix[],
+    known?: ReadonlyMap<string, PresentAddress>,
+  ): Promise<AddressReport> {
+    // What is known, or what the kernel says, may be outdated when the change arrives: then look once more.
     for (let lookAgain = true; ; lookAgain = false) {
       const link = this.#link;
       if (link === undefined && intent === 'release') return nothing;
       if (link === undefined) throw await this.#interfaceMissing();
-      const present = await this.#kernel.addresses(link.index);
+      const present = known !== undefined && lookAgain ? [...known.values()] : await this.#look(link.index);
       const wanted = vips.filter((vip) => this.#held.has(vip.address) === (intent === 'claim'));
       const plan = planAddresses(intent, wanted, present);
       const refusal = await this.#perform(link.index, plan.operations);
@@ -152,6 +162,12 @@ export class Addresses implements Service {
       if (!lookAgain || (refusal !== 'EEXIST' && refusal !== 'ENODEV')) throw this.#refused(refusal);
       await this.#refreshLink();
     }
+  }
+
+  async #look(interfaceIndex: number): Promise<readonly PresentAddress[]> {
+    const present = await this.#kernel.addresses(interfaceIndex);
+    this.#known = new Map(present.map((address) => [formatPrefix(address.prefix), address]));
+    return present;
   }
 
   /** The operations go out together; answers with the first refusal. */
@@ -215,7 +231,12 @@ export class Addresses implements Service {
     else this.#restoration = this.#clock.after(waitMs, restore);
   }
 
+  #onAddress(interfaceIndex: number, address: PresentAddress): void {
+    if (interfaceIndex === this.#link?.index) this.#known?.set(formatPrefix(address.prefix), address);
+  }
+
   #onAddressRemoved(interfaceIndex: number, prefix: IpPrefix): void {
+    if (interfaceIndex === this.#link?.index) this.#known?.delete(formatPrefix(prefix));
     const holding = this.#held.get(prefix.address);
     if (holding === undefined || interfaceIndex !== this.#link?.index) return;
     if (formatPrefix(hostPrefix(holding.vip)) === formatPrefix(prefix)) this.#restore();
@@ -229,17 +250,22 @@ export class Addresses implements Service {
       return;
     }
     this.#link = link;
-    if (link.index !== before?.index) this.#restore();
+    if (link.index !== before?.index) {
+      this.#known = undefined;
+      this.#restore();
+    }
     if (link.up !== before?.up) this.#handlers.onLinkChanged({ up: link.up });
   }
 
   #onLinkRemoved(interfaceIndex: number): void {
     if (interfaceIndex !== this.#link?.index) return;
     this.#link = undefined;
+    this.#known = undefined;
     this.#handlers.onLinkGone();
   }
 
   #onOverrun(): void {
+    this.#known = undefined;
     void this.#enqueue(() => this.#refreshLink()).catch((error: unknown) => this.#handlers.onRenewalFailed(error));
     this.#restore();
   }

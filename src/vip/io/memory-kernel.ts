@@ -117,5 +117,6 @@ export class MemoryKernel implements AddressKernel {
     this.#addresses.set(interfaceIndex, addresses);
     addresses.get(formatPrefix(entry.address.prefix))?.expiry?.cancel();
     addresses.set(formatPrefix(entry.address.prefix), entry);
+    this.#events?.onAddress(interfaceIndex, entry.address);
   }
 }

@@ -114,9 +114,11 @@ export class Rtnetlink implements AddressKernel {
 }
 
 function dispatch({ type, data }: NetlinkMessage, events: AddressKernelEvents): void {
-  if (isType(type, MessageType.DELADDR)) {
+  if (isType(type, MessageType.NEWADDR) || isType(type, MessageType.DELADDR)) {
     const address = parseAddress(data);
-    if (address !== undefined) events.onAddressRemoved(address.interfaceIndex, address.prefix);
+    if (address === undefined) return;
+    if (isType(type, MessageType.NEWADDR)) events.onAddress(address.interfaceIndex, address);
+    else events.onAddressRemoved(address.interfaceIndex, address.prefix);
     return;
   }
   if (!isType(type, MessageType.NEWLINK) && !isType(type, MessageType.DELLINK)) return;

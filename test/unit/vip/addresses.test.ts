@@ -227,3 +227,43 @@ test('a lifetime that the kernel cannot keep is a bug of the caller', () => {
     expect(() => new Addresses(options, { kernel, clock: new ManualClock(), handlers })).toThrow('broken invariant');
   }
 });
+
+test('a claim adds without looking, by what a look before and the events since have told', async () => {
+  const host = await startHost();
+  await host.addresses.removeStale([vip]);
+  const look = vi.spyOn(host.kernel, 'addresses');
+  host.kernel.putAddress(host.index, { prefix: prefix('192.0.2.11/24'), protocol: 0, permanent: true });
+  const other = prefix('192.0.2.11/24');
+  expect(await host.addresses.claim([vip, other])).toMatchObject({ added: [vip], conflicts: [{ vip: other }] });
+  host.kernel.deleteAddress(host.index, other);
+  expect(await host.addresses.claim([other])).toMatchObject({ added: [other], conflicts: [] });
+  expect(look).not.toHaveBeenCalled();
+});
+
+test('a claim whose knowledge is outdated is refused, looks, and leaves a foreign address alone', async () => {
+  const host = await startHost();
+  await host.addresses.removeStale([vip]);
+  const foreign = prefix('192.0.2.10/32');
+  await host.kernel.overrun(() =>
+    host.kernel.putAddress(host.index, { prefix: foreign, protocol: 0, permanent: true }),
+  );
+  await settle();
+  const look = vi.spyOn(host.kernel, 'addresses');
+  expect(await host.addresses.claim([vip])).toMatchObject({ added: [], conflicts: [{ vip, foreign }] });
+  expect(look).toHaveBeenCalledTimes(1);
+});
+
+test('a claim looks where events were lost, or the interface is another one', async () => {
+  const host = await startHost();
+  await host.addresses.removeStale([vip]);
+  const look = vi.spyOn(host.kernel, 'addresses');
+  await host.kernel.overrun(() => undefined);
+  await host.addresses.claim([vip]);
+  expect(look).toHaveBeenCalledTimes(1);
+  host.kernel.deleteLink(host.index);
+  host.index = createInterface(host.kernel);
+  await host.addresses.release([vip]);
+  look.mockClear();
+  await host.addresses.claim([vip]);
+  expect(look.mock.calls.length).toBeLessThanOrEqual(1);
+});
