@@ -4,13 +4,14 @@
  */
 import { assert, ipFamily, parseIp } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
-import { OperatorError, PreciseClock, errnoName, loadNative } from '../runtime/index.ts';
+import { OperatorError, PreciseClock, errnoName, keepCompiledCode, loadNative } from '../runtime/index.ts';
 import type { LogFields } from '../runtime/index.ts';
 import { Addresses, Announcer, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
 import type { AddressReport } from '../vip/io/index.ts';
 import { Ipv6Transport, RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
-import type { RouterAuthentication, RouterStatus, Transport } from '../vrrp/io/index.ts';
+import type { RouterAuthentication, RouterStatus, Transport, VirtualRouterOptions } from '../vrrp/io/index.ts';
 import { Fitness } from './fitness.ts';
+import { rehearse, rehearseClaim } from './vrrp-rehearsal.ts';
 import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
 /** In the middle: above everything that is not real-time, below what the kernel itself may need. */
@@ -42,6 +43,7 @@ const fitness = new Fitness({
     report({ type: 'transition', router, from, to, cause, reasons, epoch }),
 });
 
+keepCompiledCode();
 process.on('message', (message) => void handle(message as VrrpCommand));
 process.on('disconnect', () => void giveUp());
 // An operator's Ctrl-C reaches the whole process group; the main process decides in which order things end.
@@ -97,6 +99,7 @@ async function handle(command: VrrpCommand): Promise<void> {
 type ConfiguredRouter = RouterSpec & { readonly health: ReportedHealth };
 
 async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
+  await rehearseFirst(specs);
   const fifo = native.scheduleFifo(fifoPriority);
   const locked = native.lockMemory();
   try {
@@ -109,6 +112,13 @@ async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
   report({ type: 'ready', fifoScheduling: yesOrErrno(fifo), lockedMemory: yesOrErrno(locked) });
 }
 
+/** One router is enough: what differs between them are numbers. A kernel that cannot be asked shows soon enough. */
+async function rehearseFirst([spec]: readonly ConfiguredRouter[]): Promise<void> {
+  if (spec === undefined) return;
+  await rehearse(optionsOf(spec), spec.addresses);
+  for (const vip of spec.addresses.slice(0, 1)) await rehearseClaim(vip).catch(() => undefined);
+}
+
 async function startRouter(spec: ConfiguredRouter): Promise<void> {
   const { addresses, routers: neighbours } = await openInterface(spec.interface);
   const transport = await openTransport(spec);
@@ -116,38 +126,38 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
   const announcer = new Announcer({ announceRefreshMs }, { clock, native, link: () => addresses.link });
   await announcer.start();
   reportConflicts(spec.name, await addresses.removeStale(spec.addresses));
-  const router = new VirtualRouter(
-    {
-      name: spec.name,
-      version: spec.version,
-      vrid: spec.vrid,
-      priority: spec.health.priority,
-      advertIntervalMs: spec.advertIntervalMs,
-      preempt: spec.preempt,
-      preemptDelayMs: spec.preemptDelayMs,
-      ownAddress: bytesOf(spec.ownAddress),
-      addresses: spec.addresses.map(({ address }) => bytesOf(address)),
-      unicastPeer: spec.unicastPeer === undefined ? undefined : bytesOf(spec.unicastPeer),
-      checksumForm: spec.checksum,
-      authentication: authenticationOf(spec),
-      epoch: spec.epoch,
-    },
-    {
-      transport,
-      clock,
-      addresses: addressPort(spec, addresses, announcer),
-      onTransition: (transition) => fitness.onTransition(spec.name, transition),
-      onEpoch: (epoch) => report({ type: 'epoch-claimed', router: spec.name, epoch }),
-      onAddressError: (operation, error) =>
-        tell(spec.name, `could not ${operation} addresses`, { err: describe(error) }),
-    },
-  );
+  const router = new VirtualRouter(optionsOf(spec), {
+    transport,
+    clock,
+    addresses: addressPort(spec, addresses, announcer),
+    onTransition: (transition) => fitness.onTransition(spec.name, transition),
+    onEpoch: (epoch) => report({ type: 'epoch-claimed', router: spec.name, epoch }),
+    onAddressError: (operation, error) => tell(spec.name, `could not ${operation} addresses`, { err: describe(error) }),
+  });
   const running = { spec, router, announcer };
   routers.set(spec.name, running);
   neighbours.add(running);
   fitness.add(spec.name, spec.syncGroup, addresses.link?.up === true, spec.health);
   router.handle({ type: 'preempt-permitted', isPermitted: isPreemptPermitted });
   await router.start();
+}
+
+function optionsOf(spec: ConfiguredRouter): VirtualRouterOptions {
+  return {
+    name: spec.name,
+    version: spec.version,
+    vrid: spec.vrid,
+    priority: spec.health.priority,
+    advertIntervalMs: spec.advertIntervalMs,
+    preempt: spec.preempt,
+    preemptDelayMs: spec.preemptDelayMs,
+    ownAddress: bytesOf(spec.ownAddress),
+    addresses: spec.addresses.map(({ address }) => bytesOf(address)),
+    unicastPeer: spec.unicastPeer === undefined ? undefined : bytesOf(spec.unicastPeer),
+    checksumForm: spec.checksum,
+    authentication: authenticationOf(spec),
+    epoch: spec.epoch,
+  };
 }
 
 /** Version 2's password and version 3's seals exclude each other; the configuration has been checked. */

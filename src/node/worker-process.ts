@@ -1,33 +1,37 @@
 /** A proxy worker's process: the proxy domain's worker, wired to the main process. */
 import { readFileSync } from 'node:fs';
-import { ProxyWorker, relayDefaults } from '../proxy/io/index.ts';
+import { ProxyWorker, relayDefaults, warmUp } from '../proxy/io/index.ts';
 import type { WorkerCommand, WorkerReport } from '../proxy/index.ts';
-import { loadNative, silentLogger, systemClock, systemRandom } from '../runtime/index.ts';
+import { keepCompiledCode, loadNative, silentLogger, systemClock, systemRandom } from '../runtime/index.ts';
 
 /** Kept back for listeners, the poller, IPC, and for whatever Node opens in between. */
 const descriptorsReserved = 128;
 
-const worker = new ProxyWorker(
-  { ...relayDefaults, connectionsMax: Math.floor((descriptorLimit() - descriptorsReserved) / 2) },
-  {
-    native: loadNative(),
-    clock: systemClock,
-    random: systemRandom,
-    logger: silentLogger,
-    report: (report: WorkerReport) => {
-      process.send?.(report, () => undefined);
-      if (report.kind === 'stopped') process.disconnect();
-    },
+const options = {
+  ...relayDefaults,
+  connectionsMax: Math.floor((descriptorLimit() - descriptorsReserved) / 2),
+};
+const dependencies = { native: loadNative(), clock: systemClock, random: systemRandom };
+const worker = new ProxyWorker(options, {
+  ...dependencies,
+  logger: silentLogger,
+  report: (report: WorkerReport) => {
+    process.send?.(report, () => undefined);
+    if (report.kind === 'stopped') process.disconnect();
   },
-);
+});
 
-await worker.start();
-process.on('message', (message) => worker.handle(message as WorkerCommand));
+keepCompiledCode();
 // Without its main process a worker has neither health nor configuration: it ends, and with it its connections.
 process.on('disconnect', () => process.exit(0));
 // An operator's Ctrl-C reaches the whole process group; the main process decides in which order things end.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
+
+await warmUp(options, dependencies);
+await worker.start();
+// What was said until now is said again to the first that listens.
+process.on('message', (message) => worker.handle(message as WorkerCommand));
 
 /** How many descriptors this process may have (`ulimit -n`): a connection takes two. */
 function descriptorLimit(): number {

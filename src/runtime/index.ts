@@ -1,6 +1,7 @@
 export type { Clock, Timer } from './clock.ts';
 export { ManualClock, systemClock } from './clock.ts';
 export { PreciseClock } from './precise-clock.ts';
+export { keepCompiledCode } from './compiled-code.ts';
 export type { Random } from './random.ts';
 export { randomId, seededRandom, systemRandom } from './random.ts';
 export type { LogFields, Logger, LogLevel } from './logger.ts';

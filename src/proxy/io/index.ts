@@ -1,4 +1,5 @@
 export type { ProxyWorkerOptions } from './worker.ts';
 export { ProxyWorker, relayDefaults } from './worker.ts';
+export { warmUp } from './warm-up.ts';
 export type { CheckReport, CheckTarget } from './prober.ts';
 export { Prober } from './prober.ts';
