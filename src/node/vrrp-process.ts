@@ -11,11 +11,13 @@ import type { AddressReport } from '../vip/io/index.ts';
 import { Ipv6Transport, RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
 import type { RouterAuthentication, RouterStatus, Transport, VirtualRouterOptions } from '../vrrp/io/index.ts';
 import { Fitness } from './fitness.ts';
-import { rehearse, rehearseClaim } from './vrrp-rehearsal.ts';
+import { Rehearsal } from './vrrp-rehearsal.ts';
 import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
 /** In the middle: above everything that is not real-time, below what the kernel itself may need. */
 const fifoPriority = 50;
+/** Enough for V8 to compile what runs, too few to be noticed at a start. */
+const rehearsals = 50;
 
 type Interface = {
   readonly addresses: Addresses;
@@ -36,6 +38,7 @@ const routers = new Map<string, RunningRouter>();
 /** Also for routers that are still to be made. */
 let isPreemptPermitted = false;
 const unreported: VrrpReport[] = [];
+let rehearsal: Rehearsal | undefined;
 const fitness = new Fitness({
   clock,
   handle: (router, command) => find(router)?.handle(command),
@@ -99,7 +102,7 @@ async function handle(command: VrrpCommand): Promise<void> {
 type ConfiguredRouter = RouterSpec & { readonly health: ReportedHealth };
 
 async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
-  await rehearseFirst(specs);
+  await startRehearsal(specs);
   const fifo = native.scheduleFifo(fifoPriority);
   const locked = native.lockMemory();
   try {
@@ -112,11 +115,12 @@ async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
   report({ type: 'ready', fifoScheduling: yesOrErrno(fifo), lockedMemory: yesOrErrno(locked) });
 }
 
-/** One router is enough: what differs between them are numbers. A kernel that cannot be asked shows soon enough. */
-async function rehearseFirst([spec]: readonly ConfiguredRouter[]): Promise<void> {
+/** With one router, which is enough: what differs between them are numbers. */
+async function startRehearsal([spec]: readonly ConfiguredRouter[]): Promise<void> {
   if (spec === undefined) return;
-  await rehearse(optionsOf(spec), spec.addresses);
-  for (const vip of spec.addresses.slice(0, 1)) await rehearseClaim(vip).catch(() => undefined);
+  rehearsal = new Rehearsal(optionsOf(spec), spec.addresses);
+  await rehearsal.start();
+  for (let round = 0; round < rehearsals; round++) await rehearsal.perform();
 }
 
 async function startRouter(spec: ConfiguredRouter): Promise<void> {
@@ -130,6 +134,7 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
     transport,
     clock,
     addresses: addressPort(spec, addresses, announcer),
+    onDownSoon: () => void rehearsal?.perform(),
     onTransition: (transition) => fitness.onTransition(spec.name, transition),
     onEpoch: (epoch) => report({ type: 'epoch-claimed', router: spec.name, epoch }),
     onAddressError: (operation, error) => tell(spec.name, `could not ${operation} addresses`, { err: describe(error) }),

@@ -23,6 +23,8 @@ export type VirtualRouterPorts = {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly addresses: AddressPort;
+  /** The down timer is about to run out; a moment to get ready, which may take half of `downSoonMs`. */
+  readonly onDownSoon?: () => void;
   readonly onTransition: (transition: Transition) => void;
   /** A new epoch was claimed: the peer has to hear of it. */
   readonly onEpoch: (epoch: number) => void;

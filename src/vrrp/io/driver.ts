@@ -25,6 +25,12 @@ import { WorkQueue } from './work-queue.ts';
  */
 const drainTurnsMax = 64;
 
+/**
+ * How long before the down timer runs out the ports are told. Only after two adverts were missed does it come to that:
+ * an advert interval is 10 ms at least.
+ */
+const downSoonMs = 3;
+
 export class VirtualRouter {
   readonly name: string;
   readonly #ports: VirtualRouterPorts;
@@ -175,7 +181,16 @@ export class VirtualRouter {
     this.#timer?.cancel();
     this.#timerAtMs = deadlineMs;
     if (deadlineMs === undefined) return;
-    this.#timer = this.#ports.clock.after(Math.max(0, deadlineMs - this.#ports.clock.nowMs()), () => this.#onTimer());
+    const waitMs = Math.max(0, deadlineMs - this.#ports.clock.nowMs());
+    if (this.#state.kind !== 'backup' || waitMs <= downSoonMs) {
+      this.#timer = this.#ports.clock.after(waitMs, () => this.#onTimer());
+      return;
+    }
+    this.#timer = this.#ports.clock.after(waitMs - downSoonMs, () => {
+      this.#ports.onDownSoon?.();
+      this.#timerAtMs = undefined;
+      this.#schedule();
+    });
   }
 
   /** An event loop's idea of the time lags behind the clock by up to a millisecond: its timers may come early. */

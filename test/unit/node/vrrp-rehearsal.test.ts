@@ -1,11 +1,8 @@
 import { expect, test } from 'vitest';
 import { parseIp } from '../../../src/base/index.ts';
-import { rehearse, rehearseClaim } from '../../../src/node/vrrp-rehearsal.ts';
+import { Rehearsal } from '../../../src/node/vrrp-rehearsal.ts';
 
-test.each([
-  ['192.0.2.1', '192.0.2.10', 24],
-  ['fe80::1', 'fe80::10', 64],
-])('a rehearsed router from %s becomes active again and again', async (own, address, prefixLength) => {
+function rehearsalOf(own: string, address: string, prefixLength: number): Rehearsal {
   const options = {
     name: 'web',
     version: 3,
@@ -21,9 +18,24 @@ test.each([
     authentication: undefined,
     epoch: 7,
   } as const;
-  expect(await rehearse(options, [{ address, prefixLength }])).toBe(50);
+  return new Rehearsal(options, [{ address, prefixLength }]);
+}
+
+test.each([
+  ['192.0.2.1', '192.0.2.10', 24],
+  ['fe80::1', 'fe80::10', 64],
+])('a rehearsed router at %s becomes active each time', async (own, address, prefixLength) => {
+  const rehearsal = rehearsalOf(own, address, prefixLength);
+  await rehearsal.start();
+  for (let round = 0; round < 10; round++) await rehearsal.perform();
+  expect(rehearsal.promotions).toBe(10);
+  await rehearsal.stop();
 });
 
-test('a rehearsed claim is refused by the kernel, and no failure', async () => {
-  await expect(rehearseClaim({ address: '192.0.2.10', prefixLength: 24 })).resolves.toBeUndefined();
+test('of two rehearsals at once one takes place', async () => {
+  const rehearsal = rehearsalOf('192.0.2.1', '192.0.2.10', 24);
+  await rehearsal.start();
+  await Promise.all([rehearsal.perform(), rehearsal.perform()]);
+  expect(rehearsal.promotions).toBe(1);
+  await rehearsal.stop();
 });
