@@ -2,8 +2,14 @@
 import { compareIp } from '../base/index.ts';
 import type { AdvertInput, BackupState, RouterConfig, RouterInput, RouterStep } from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
-import { skewMs, toMicroseconds } from './timing.ts';
+import { activeDownIntervalMs, skewMs, toMicroseconds } from './timing.ts';
 import { becomeActive, becomeInitialize, downAtMs } from './transitions.ts';
+
+/**
+ * For the last advert of a peer, priority 0 or late, after the end of its sync link: to give addresses up takes a vrrp
+ * process one to two milliseconds.
+ */
+const peerDiedMarginMs = 5;
 
 export function stepBackup(config: RouterConfig, state: BackupState, input: RouterInput, nowMs: number): RouterStep {
   switch (input.type) {
@@ -136,19 +142,26 @@ function onFenceLifted(
 }
 
 /**
- * A living router is heard within an interval, also one whose main process alone has died: until it has given up its
- * addresses, which it says with priority 0. The skew keeps the order among several backups. Behind a fence nothing is
- * heard of a living router either, so silence proves nothing there, and the peer gets the time for three adverts.
+ * A living router is heard within an interval of its last advert, so one is waited for instead of three; the skew keeps
+ * the order among several backups. The end of the sync link may also mean that the peer's main process alone has died,
+ * or has just closed the link. In the first case its vrrp process gives the addresses up, which takes it some
+ * milliseconds, and says so with priority 0; in the second its next advert cancels this, even if it is a little late.
+ * Hence the margin, where the skew is less or the advert is overdue already.
+ *
+ * Behind a fence nothing is heard of a living router either, so silence proves nothing there, and the peer gets the
+ * time for three adverts.
  */
 function onPeerProcessDied(config: RouterConfig, state: BackupState, address: Uint8Array, nowMs: number): RouterStep {
   if (state.activeDownAtMs === undefined) return onFenceLifted(config, state, 'sync-lost', nowMs);
   if (state.active === undefined || !state.isHeard) return ignore(state, 'unheard');
   if (compareIp(state.active.address, address) !== 0) return ignore(state, 'other-router');
-  const { activeAdvertIntervalMs, activeDownAtMs } = state;
-  const skew = skewMs(state.priority, activeAdvertIntervalMs, config.version);
-  const shortenedMs = toMicroseconds(nowMs + activeAdvertIntervalMs + skew);
-  if (activeDownAtMs <= shortenedMs) return ignore(state, 'due-sooner');
+  const { activeAdvertIntervalMs, activeDownAtMs, priority } = state;
   const regularDownAtMs = state.regularDownAtMs ?? activeDownAtMs;
+  const heardAtMs = regularDownAtMs - activeDownIntervalMs(priority, activeAdvertIntervalMs, config.version);
+  const skew = skewMs(priority, activeAdvertIntervalMs, config.version);
+  const advertOverdueAtMs = heardAtMs + activeAdvertIntervalMs + Math.max(skew, peerDiedMarginMs);
+  const shortenedMs = toMicroseconds(Math.max(advertOverdueAtMs, nowMs + peerDiedMarginMs));
+  if (activeDownAtMs <= shortenedMs) return ignore(state, 'due-sooner');
   return stay({ ...state, activeDownAtMs: shortenedMs, regularDownAtMs, promotionCause: 'peer-died' });
 }
 
