@@ -25,6 +25,9 @@ export type Balancer = {
 /** As `ip monitor` tells of an address that is there from now on. */
 const isAddress = new RegExp(`^\\d.* inet ${virtualAddress.replaceAll('.', '\\.')}/`);
 
+/** High, as those want them who count milliseconds: what a standby waits longer than three intervals is its skew. */
+export const priorities: Readonly<Record<BalancerName, number>> = { lb1: 250, lb2: 240 };
+
 const balancerNames: readonly BalancerName[] = ['lb1', 'lb2'];
 const electionTimeoutMs = 15_000;
 const takeOverTimeoutMs = 20_000;

@@ -10,6 +10,7 @@
  * the same moments between two of their adverts.
  */
 
+import { OperatorError } from '../../src/runtime/index.ts';
 import type { BalancerName } from '../lab/stage.ts';
 import { servicePort } from '../lab/tandem.ts';
 import { monotonicMs, sleep } from '../lab/time.ts';
@@ -30,6 +31,10 @@ type RunStart = { readonly active: BalancerName; readonly phase: number };
 type Cell = { readonly trigger: Trigger; readonly advertIntervalMs: number; readonly runs: number };
 
 const runsDefault = 20;
+const allCells: readonly Cell[] = [10, 100, 1000].flatMap((advertIntervalMs) => [
+  { trigger: 'cut', advertIntervalMs, runs: runsDefault },
+  { trigger: 'kill', advertIntervalMs, runs: runsDefault },
+]);
 /** The most telling first: what would not end within the budget is left out. */
 const quickCells: readonly Cell[] = [
   { trigger: 'cut', advertIntervalMs: 10, runs: 2 },
@@ -49,10 +54,11 @@ export const failover: Bench = {
   summary: 'time without service when the active node dies, at adverts of 10 ms, 100 ms and 1 s',
   async run(options) {
     const startedAtMs = monotonicMs();
+    const cells = cellsOf(options);
     const pairs = await createPairs();
     try {
       const rows: Row[] = [];
-      for (const cell of cellsOf(options)) {
+      for (const cell of cells) {
         if (options.isQuick && monotonicMs() - startedAtMs + expectedMs(cell) > quickBudgetMs) break;
         rows.push(...(await measureCell(pairs, cell, options)));
       }
@@ -73,12 +79,16 @@ async function createPairs(): Promise<readonly FailoverPair[]> {
   }
 }
 
-function cellsOf({ isQuick, runs }: BenchOptions): readonly Cell[] {
-  if (isQuick) return quickCells.map((cell) => ({ ...cell, runs: runs ?? cell.runs }));
-  const triggers: readonly Trigger[] = ['cut', 'kill'];
-  return [10, 100, 1000].flatMap((advertIntervalMs) =>
-    triggers.map((trigger) => ({ trigger, advertIntervalMs, runs: runs ?? runsDefault })),
-  );
+function cellsOf({ isQuick, runs, only }: BenchOptions): readonly Cell[] {
+  const all = isQuick ? quickCells : allCells;
+  const cells = all.filter((cell) => only === undefined || nameOf(cell) === only);
+  if (cells.length > 0) return cells.map((cell) => ({ ...cell, runs: runs ?? cell.runs }));
+  const names = all.map(nameOf).join(', ');
+  throw new OperatorError('CASE_UNKNOWN', `the bench failover has no case ${only ?? ''}`, `choose one of: ${names}`);
+}
+
+function nameOf({ trigger, advertIntervalMs }: Cell): string {
+  return `${trigger}@${advertIntervalMs}ms`;
 }
 
 /** Of both systems: to start them, and for each run to mend the pair, to wait for an advert, and the gap itself. */
@@ -87,7 +97,7 @@ function expectedMs({ advertIntervalMs, runs }: Cell): number {
 }
 
 async function measureCell(pairs: readonly FailoverPair[], cell: Cell, { tell }: BenchOptions): Promise<Row[]> {
-  const name = `${cell.trigger}@${cell.advertIntervalMs}ms`;
+  const name = nameOf(cell);
   await Promise.all(pairs.map((pair) => pair.start(cell.advertIntervalMs)));
   const gaps = pairs.map((): number[] => []);
   for (let run = 1; run <= cell.runs; run++) {

@@ -15,9 +15,9 @@ import type { BalancerName } from '../lab/stage.ts';
 import { serverPort, servicePort } from '../lab/tandem.ts';
 import { waitUntil } from '../lab/time.ts';
 import { virtualAddress } from '../lab/topology.ts';
+import { priorities } from './failover-pair.ts';
 import type { Software } from './failover-pair.ts';
 
-const priorities: Readonly<Record<BalancerName, number>> = { lb1: 200, lb2: 100 };
 const serverCount = 3;
 const options = { globals: ['vrrp_rt_priority 50', 'vrrp_no_swap'], notify: false };
 

@@ -2,7 +2,7 @@
  * Benches, against what people use today, in one run on one machine.
  *
  *   npm run -s bench                  lists them
- *   npm run -s bench -- NAME [--quick] [--json] [--runs N]
+ *   npm run -s bench -- NAME [--quick] [--json] [--runs N] [--only CASE]
  *   npm run -s bench -- all           one after the other
  *
  * Results go to standard output: a table, and with --json one line of JSON after it. Progress goes to standard error.
@@ -16,7 +16,7 @@ import { failover } from './failover.ts';
 import { jsonLine, table } from './report.ts';
 
 const benches: Readonly<Record<string, Bench>> = { failover };
-const usage = 'usage: npm run -s bench -- NAME|all [--quick] [--json] [--runs N]';
+const usage = 'usage: npm run -s bench -- NAME|all [--quick] [--json] [--runs N] [--only CASE]';
 const runsMax = 1000;
 
 async function main(): Promise<number> {
@@ -29,13 +29,18 @@ async function main(): Promise<number> {
   const runs = values.runs === undefined ? undefined : Number(values.runs);
   if (more.length > 0 || names.some((each) => benches[each] === undefined) || !isRunCount(runs)) return refuse();
   warnIfBusy();
-  for (const each of names) await perform(each, { isQuick: values.quick, runs, tell }, values.json);
+  for (const each of names) await perform(each, { isQuick: values.quick, runs, only: values.only, tell }, values.json);
   return 0;
 }
 
 type Arguments = {
   readonly positionals: readonly string[];
-  readonly values: { readonly quick: boolean; readonly json: boolean; readonly runs?: string | undefined };
+  readonly values: {
+    readonly quick: boolean;
+    readonly json: boolean;
+    readonly runs?: string | undefined;
+    readonly only?: string | undefined;
+  };
 };
 
 /** Undefined if there are others than those that the usage names. */
@@ -47,6 +52,7 @@ function readArguments(): Arguments | undefined {
         quick: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         runs: { type: 'string' },
+        only: { type: 'string' },
       },
     });
   } catch {

@@ -3,6 +3,7 @@
 import { waitForSync } from '../lab/stage.ts';
 import { pairConfig, startNode } from '../lab/tandem.ts';
 import { virtualAddress } from '../lab/topology.ts';
+import { priorities } from './failover-pair.ts';
 import type { Software } from './failover-pair.ts';
 
 export const tandemSoftware: Software = {
@@ -14,7 +15,7 @@ export const tandemSoftware: Software = {
       interface: 'lan0',
       addresses: [`${virtualAddress}/24`],
       advertInterval: `${advertIntervalMs}ms`,
-      priority: { lb1: 200, lb2: 100 },
+      priority: priorities,
     };
     const node = await startNode(lab, name, pairConfig(lab, { virtualRouters: [router] }));
     return { ready: () => waitForSync(node) };
