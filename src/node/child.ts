@@ -9,6 +9,8 @@ export type ChildOptions = {
   readonly name: string;
   /** The entry module, a sibling of this file: "vrrp-process.ts". */
   readonly entry: string;
+  /** Options of Node and V8 for this process alone. */
+  readonly execArgv?: readonly string[];
   /** How long stop() waits for an orderly exit before it kills, in milliseconds. */
   readonly stopTimeoutMs: number;
 };
@@ -59,6 +61,7 @@ export class Child<Command, Report> {
   start(): void {
     const child = fork(new URL(this.#options.entry, import.meta.url).pathname, [], {
       serialization: 'advanced',
+      execArgv: [...process.execArgv, ...(this.#options.execArgv ?? [])],
       // Standard output belongs to the parent's log; a child's crash report goes to standard error as it is.
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });

@@ -30,6 +30,11 @@ export type VrrpManagerPorts = {
   readonly onFailed: (error: OperatorError) => void;
 };
 
+/**
+ * V8's helper threads are not real-time, even where the vrrp process is: on a busy machine its collector would wait for
+ * them, for tens of milliseconds. So it does everything itself; its heap is small.
+ */
+const execArgv = ['--single-threaded'];
 const stopTimeoutMs = 3_000;
 const statusTimeoutMs = 1_000;
 
@@ -52,7 +57,7 @@ export class VrrpManager implements Service {
     this.#ports = ports;
     this.#history = new TransitionHistory(() => ports.clock.wallMs());
     this.#child = new Child(
-      { name: 'vrrp', entry: './vrrp-process.ts', stopTimeoutMs },
+      { name: 'vrrp', entry: './vrrp-process.ts', execArgv, stopTimeoutMs },
       {
         clock: ports.clock,
         logger: ports.logger,
