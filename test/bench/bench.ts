@@ -15,4 +15,6 @@ export type Bench = {
   /** One line: what is measured. */
   readonly summary: string;
   readonly run: (options: BenchOptions) => Promise<readonly Row[]>;
+  /** What must not be, if it is: said as an error, and the exit code is 1. */
+  readonly complaint?: (rows: readonly Row[]) => string | undefined;
 };

@@ -5,7 +5,7 @@ export type Row = Summary & {
   readonly system: string;
   readonly case: string;
   readonly metric: string;
-  readonly unit: 'ms';
+  readonly unit: 'ms' | 'count';
 };
 
 export type Summary = {

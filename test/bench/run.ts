@@ -13,9 +13,10 @@ import { parseArgs } from 'node:util';
 import { OperatorError } from '../../src/runtime/index.ts';
 import type { Bench, BenchOptions } from './bench.ts';
 import { failover } from './failover.ts';
+import { load } from './load.ts';
 import { jsonLine, table } from './report.ts';
 
-const benches: Readonly<Record<string, Bench>> = { failover };
+const benches: Readonly<Record<string, Bench>> = { failover, load };
 const usage = 'usage: npm run -s bench -- NAME|all [--quick] [--json] [--runs N] [--only CASE]';
 const runsMax = 1000;
 
@@ -29,8 +30,10 @@ async function main(): Promise<number> {
   const runs = values.runs === undefined ? undefined : Number(values.runs);
   if (more.length > 0 || names.some((each) => benches[each] === undefined) || !isRunCount(runs)) return refuse();
   warnIfBusy();
-  for (const each of names) await perform(each, { isQuick: values.quick, runs, only: values.only, tell }, values.json);
-  return 0;
+  const options = { isQuick: values.quick, runs, only: values.only, tell };
+  let isGood = true;
+  for (const each of names) isGood = (await perform(each, options, values.json)) && isGood;
+  return isGood ? 0 : 1;
 }
 
 type Arguments = {
@@ -75,10 +78,14 @@ function isRunCount(runs: number | undefined): boolean {
   return runs === undefined || (Number.isInteger(runs) && runs >= 1 && runs <= runsMax);
 }
 
-async function perform(name: string, options: BenchOptions, isJson: boolean): Promise<void> {
+/** False if the results are not as they must be. */
+async function perform(name: string, options: BenchOptions, isJson: boolean): Promise<boolean> {
   const rows = (await benches[name]?.run(options)) ?? [];
+  const complaint = benches[name]?.complaint?.(rows);
   console.log(table(rows));
   if (isJson) console.log(jsonLine(name, rows));
+  if (complaint !== undefined) tell(`bench: ${complaint}`);
+  return complaint === undefined;
 }
 
 /** Figures of milliseconds mean little on a machine that has other things to do. */
