@@ -1,8 +1,13 @@
-import type { StatusDocument } from './status-document.ts';
+import type { RealtimeStatus, StatusDocument } from './status-document.ts';
 
 /** What an operator should look at, one sentence each. */
 export function warningsOf(status: StatusDocument): readonly string[] {
-  return [...routerWarnings(status), ...peerWarnings(status), ...serviceWarnings(status)];
+  return [
+    ...routerWarnings(status),
+    ...peerWarnings(status),
+    ...serviceWarnings(status),
+    ...realtimeWarnings(status.realtime),
+  ];
 }
 
 function routerWarnings({ virtualRouters, peer }: StatusDocument): string[] {
@@ -33,4 +38,13 @@ function serviceWarnings({ services }: StatusDocument): string[] {
     const usable = service.servers.filter((server) => server.health !== 'down' && server.state === 'ready');
     return usable.length === 0 ? [`service ${service.name} has no server for new connections`] : [];
   });
+}
+
+function realtimeWarnings(realtime: RealtimeStatus | undefined): string[] {
+  if (realtime === undefined) return [];
+  const { fifoScheduling, lockedMemory } = realtime;
+  return [
+    ...(fifoScheduling === 'yes' ? [] : [`no SCHED_FIFO (${fifoScheduling}): a busy machine delays adverts`]),
+    ...(lockedMemory === 'yes' ? [] : [`memory is not locked (${lockedMemory}): what is swapped out delays adverts`]),
+  ];
 }

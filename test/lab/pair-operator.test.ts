@@ -216,10 +216,11 @@ describe('an operator of a pair', () => {
     expect(stdout).toMatch(/^web \(lan0, VRID 51\) +active .* 10\.9\.0\.100\/24 +10\.9\.0\.11 +/m);
     expect(stdout).toMatch(/^peer lb2: connected, web backup, in sync for /m);
     expect(stdout).toMatch(/^ +s1 +10\.9\.0\.21:8080 +up +ready +1 /m);
-    expect(stdout).not.toMatch(/^ +!/m);
+    expect(stdout.match(/^ +! .*$/gm)?.filter((line) => !isAboutPrivileges(line)) ?? []).toEqual([]);
     const { code, json } = await tandemJson(pair.lb2, 'status');
     expect(code).toBe(0);
-    expect(json as StatusDocument).toMatchObject({ node: 'lb2', warnings: [], peer: { name: 'lb1', inSync: true } });
+    expect(json as StatusDocument).toMatchObject({ node: 'lb2', peer: { name: 'lb1', inSync: true } });
+    expect((json as StatusDocument).warnings.filter((warning) => !isAboutPrivileges(warning))).toEqual([]);
   });
 
   it('watches the status', async () => {
@@ -336,4 +337,9 @@ services:
     balanse: leastconn
     servers: [{ name: s1, address: '10.9.0.21:8080', weight: 999 }]
 `;
+}
+
+/** What a lab in a user namespace does not have; pair-realtime.test.ts is about that. */
+function isAboutPrivileges(warning: string): boolean {
+  return /no SCHED_FIFO|memory is not locked/.test(warning);
 }

@@ -73,14 +73,19 @@ export type TandemNode = {
 
 /**
  * Writes the config, runs `tandem run` in the host of the same name and resolves when the admin socket answers. Fails
- * at once, with the node's last lines, when the process ends instead.
+ * at once, with the node's last lines, when the process ends instead. A wrapper may take privileges away.
  */
-export async function startNode(lab: Lab, name: string, configText: string = pairConfig(lab)): Promise<TandemNode> {
+export async function startNode(
+  lab: Lab,
+  name: string,
+  configText: string = pairConfig(lab),
+  wrapper: readonly string[] = [],
+): Promise<TandemNode> {
   const host = lab.host(name);
   const configPath = join(lab.directory, `${name}.yaml`);
   const socketPath = join(lab.directory, `${name}.sock`);
   writeFileSync(configPath, configText);
-  const process = host.spawn([tandemPath, 'run', '-c', configPath, '--node', name], { env });
+  const process = host.spawn([...wrapper, tandemPath, 'run', '-c', configPath, '--node', name], { env });
   try {
     await waitUntil(() => process.exit !== undefined || answersHttp(socketPath), {
       timeoutMs: startTimeoutMs,

@@ -50,6 +50,15 @@ describe('warningsOf', () => {
     const services = [{ ...service, listenError: 'EADDRINUSE', servers: [] }];
     expect(warningsOf({ ...healthy, services })).toEqual(['service web does not listen: EADDRINUSE']);
   });
+
+  it('tells of a vrrp process that may be late', () => {
+    const realtime = { fifoScheduling: 'EPERM', lockedMemory: 'ENOMEM' };
+    expect(warningsOf({ ...healthy, realtime })).toEqual([
+      'no SCHED_FIFO (EPERM): a busy machine delays adverts',
+      'memory is not locked (ENOMEM): what is swapped out delays adverts',
+    ]);
+    expect(warningsOf({ ...healthy, realtime: undefined })).toEqual([]);
+  });
 });
 
 const router: StatusDocument['virtualRouters'][number] = {
