@@ -1,15 +1,18 @@
 /**
- * Sends adverts that no router of the pair would send: forge.ts KIND SOURCE VRID ADDRESS [COUNT]. All of them claim a
- * priority above the pair's, and but for `genuine` each has the one fault that its kind says.
+ * Sends adverts that no router of the pair would send: forge.ts KIND SOURCE VRID ADDRESS [COUNT [DESTINATION]], by
+ * default to the multicast group. Those without a fault are what anybody on the LAN can send to a pair without `hmac`:
+ * a higher priority, the owner's, or a goodbye. The others have the one fault that their kind says; all that have a
+ * TTL below 255 have passed a router, as everything must that comes from elsewhere.
  */
 
 import { assert, concatBytes, internetChecksum, parseIp, viewOf } from '../../src/base/index.ts';
 import { encodeVrrpIpv4Packet, vrrpGroupIpv4 } from '../../src/vrrp/index.ts';
-import type { DropReason } from '../../src/vrrp/index.ts';
+import type { AdvertPath, DropReason } from '../../src/vrrp/index.ts';
 import { RawTransport } from '../../src/vrrp/io/index.ts';
 
 type Parts = {
   readonly ttl: number;
+  readonly priority: number;
   readonly version: number;
   readonly type: number;
   readonly vrid: number;
@@ -29,7 +32,11 @@ type Forgery = {
 
 export const forgeries = {
   genuine: { reason: undefined, fault: {} },
+  owner: { reason: undefined, fault: { priority: 255 } },
+  goodbye: { reason: undefined, fault: { priority: 0 } },
   'ttl-254': { reason: 'ttl', fault: { ttl: 254 } },
+  'ttl-254-owner': { reason: 'ttl', fault: { ttl: 254, priority: 255 } },
+  'ttl-254-goodbye': { reason: 'ttl', fault: { ttl: 254, priority: 0 } },
   'wrong-checksum': { reason: 'checksum', fault: { checksumError: 1 } },
   'other-vrid': { reason: 'vrid', fault: { vrid: 250 } },
   'version-2': { reason: 'version-mismatch', fault: { version: 2, interval: 1, trailerBytes: 8 } },
@@ -41,28 +48,27 @@ export const forgeries = {
 } as const satisfies Readonly<Record<string, Forgery>>;
 export type ForgeryKind = keyof typeof forgeries;
 
-const priority = 254;
-
 async function main(): Promise<void> {
-  const [kind = '', source = '', vrid = '', address = '', count = '1'] = process.argv.slice(2);
+  const [kind = '', source = '', vrid = '', address = '', count = '1', to] = process.argv.slice(2);
   if (!isKind(kind)) throw new Error(`KIND is one of ${Object.keys(forgeries).join(', ')}`);
   const transport = new RawTransport({ interfaceName: 'lan0', isMulticast: true });
   await transport.start();
-  const packet = forge(kind, bytesOf(source), Number(vrid), bytesOf(address));
+  const destination = to === undefined ? vrrpGroupIpv4 : bytesOf(to);
+  const packet = forge(kind, { source: bytesOf(source), destination }, Number(vrid), bytesOf(address));
   for (let i = 0; i < Number(count); i++) {
-    const sent = transport.send(packet, vrrpGroupIpv4);
+    const sent = transport.send(packet, destination);
     if (!sent.ok) throw new Error(`not sent: ${sent.reason}`);
   }
   await transport.stop();
 }
 
-function forge(kind: ForgeryKind, source: Uint8Array, vrid: number, address: Uint8Array): Uint8Array {
+function forge(kind: ForgeryKind, path: AdvertPath, vrid: number, address: Uint8Array): Uint8Array {
   const genuine: Parts = {
-    ...{ ttl: 255, version: 3, type: 1, vrid, addressCount: 1, interval: 10 },
+    ...{ ttl: 255, priority: 254, version: 3, type: 1, vrid, addressCount: 1, interval: 10 },
     ...{ trailerBytes: 0, checksumError: 0, lengthMax: Infinity },
   };
   const parts = { ...genuine, ...forgeries[kind].fault };
-  const packet = encodeVrrpIpv4Packet(source, vrrpGroupIpv4, messageOf(parts, address));
+  const packet = encodeVrrpIpv4Packet(path.source, path.destination, messageOf(parts, address));
   viewOf(packet).setUint8(8, parts.ttl);
   return packet;
 }
@@ -73,7 +79,7 @@ function messageOf(parts: Parts, address: Uint8Array): Uint8Array {
   const view = viewOf(message);
   view.setUint8(0, (parts.version << 4) | parts.type);
   view.setUint8(1, parts.vrid);
-  view.setUint8(2, priority);
+  view.setUint8(2, parts.priority);
   view.setUint8(3, parts.addressCount);
   view.setUint16(4, parts.interval);
   view.setUint16(6, internetChecksum(message) ^ parts.checksumError);

@@ -4,11 +4,17 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/index.ts';
+import type { DropReason } from '../../src/vrrp/index.ts';
+import { startCapture } from './capture.ts';
+import type { ForgeryKind } from './forge.ts';
 import { createLab } from './lab.ts';
 import type { Lab } from './lab.ts';
 import {
   hearAdverts,
+  holders,
   powerOff,
+  rolesOf,
   sendForged,
   startPair,
   startServers,
@@ -22,7 +28,10 @@ import type { Pair } from './stage.ts';
 import { pairConfig, startNode, tandem } from './tandem.ts';
 import type { TandemNode } from './tandem.ts';
 import { waitUntil } from './time.ts';
+import { runProgram } from './tools.ts';
 import { virtualAddress } from './topology.ts';
+
+const ethernetBytes = 14;
 
 describe('a pair with sealed adverts', () => {
   let lab: Lab;
@@ -38,12 +47,40 @@ describe('a pair with sealed adverts', () => {
 
   afterAll(() => lab.destroy());
 
-  it('is not moved by a genuine advert of higher priority that has no seal, and counts it', async () => {
-    const before = await transitionsOf(pair.lb1);
-    await sendForged(lab, 'genuine', 20);
-    for (const node of [pair.lb1, pair.lb2]) await untilDropped(node, 'auth-missing', 20);
-    await hearAdverts(pair.lb2, 5);
-    expect(await transitionsOf(pair.lb1)).toEqual(before);
+  it.each<ForgeryKind>(['genuine', 'owner', 'goodbye'])(
+    'is not moved by an advert of somebody on its LAN that has no seal (%s), and counts it',
+    async (kind) => {
+      const { active, standby } = await rolesOf(lab, pair);
+      const transitions = await Promise.all([active, standby].map(transitionsOf));
+      const before = await Promise.all([active, standby].map(dropped));
+      await sendForged(lab, kind, 20);
+      for (const [index, node] of [active, standby].entries()) {
+        await waitForDropped(node, 'auth-missing', (before[index]?.['auth-missing'] ?? 0) + 20);
+      }
+      await hearAdverts(standby, 5);
+      expect(await Promise.all([active, standby].map(transitionsOf))).toEqual(transitions);
+      await waitForHolder(lab, active);
+    },
+  );
+
+  it('is not moved by recordings of its own adverts, and counts them', async () => {
+    await waitForHolder(lab, pair.lb1);
+    const capture = await startCapture(lab, 'lan', 'ip proto 112 and src 10.9.0.11');
+    await waitUntil(() => capture.frames().length >= 5, { timeoutMs: 5_000, what: 'adverts of lb1 are recorded' });
+    await capture.stop();
+    // The one that they would move: active with a lower priority than theirs.
+    expect(await tandem(pair.lb1, 'failover')).toMatchObject({ code: 0 });
+    await waitForHolder(lab, pair.lb2);
+    await hearAdverts(pair.lb1, 5);
+    const transitions = await transitionsOf(pair.lb2);
+    const before = (await dropped(pair.lb2))['auth-replay'] ?? 0;
+    const recorded = capture.frames().map(({ bytes }) => toHex(bytes.subarray(ethernetBytes)));
+    await runProgram(lab.host('s3'), 'replay.ts', recorded);
+    await waitForDropped(pair.lb2, 'auth-replay', before + recorded.length);
+    await hearAdverts(pair.lb1, 5);
+    expect(await transitionsOf(pair.lb2)).toEqual(transitions);
+    expect(await holders(lab)).toEqual(['lb2']);
+    expect(await tandem(pair.lb2, 'failover')).toMatchObject({ code: 0 });
     await waitForHolder(lab, pair.lb1);
   });
 
@@ -91,7 +128,7 @@ describe('seals on a pair that runs', () => {
     }
     // All of this would go well, too, if nobody asked for seals.
     await sendForged(lab, 'genuine', 20);
-    await untilDropped(active, 'auth-missing', 20);
+    await waitForDropped(active, 'auth-missing', 20);
   });
 });
 
@@ -111,9 +148,15 @@ function keyFile(lab: Lab, id: number): string {
   return path;
 }
 
-async function untilDropped(node: TandemNode, reason: string, count: number): Promise<void> {
-  await waitUntil(async () => (await statusOf(node)).virtualRouters[0]?.counters[`dropped.${reason}`] === count, {
+/** How many packets the node has dropped, by reason. */
+async function dropped(node: TandemNode): Promise<Readonly<Record<string, number>>> {
+  const counters = (await statusOf(node)).virtualRouters[0]?.counters ?? {};
+  return Object.fromEntries(Object.entries(counters).map(([name, count]) => [name.replace(/^dropped\./, ''), count]));
+}
+
+async function waitForDropped(node: TandemNode, reason: DropReason, count: number): Promise<void> {
+  await waitUntil(async () => (await dropped(node))[reason] === count, {
     timeoutMs: 5_000,
-    what: `${node.host.name} has dropped ${count} adverts: ${reason}`,
+    what: `${node.host.name} has dropped ${count} packets: ${reason}`,
   });
 }

@@ -1,6 +1,8 @@
 /** The virtual address against others: people who delete it, what an earlier life left behind, forged adverts. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { announcementsIn } from '../interop/frames.ts';
+import { startCapture } from './capture.ts';
 import { forgeries } from './forge.ts';
 import type { ForgeryKind } from './forge.ts';
 import { createLab } from './lab.ts';
@@ -43,11 +45,19 @@ describe('the virtual address', () => {
 
   afterAll(() => lab.destroy());
 
-  it('is put back when somebody deletes it, and an event tells so', async () => {
+  it('is put back and announced when somebody deletes it, and an event tells so', async () => {
     const { active } = await rolesOf(lab, pair);
+    const capture = await startCapture(lab, 'lan', 'arp');
+    const deletedAtMs = Date.now();
     await ip(active, 'addr', 'del', vip, 'dev', 'lan0');
     const told = `web: ${virtualAddress} was deleted by somebody else and put back`;
     await waitUntil(async () => (await eventsOf(active)).some(({ message }) => message === told), waiting(told));
+    await waitUntil(
+      () =>
+        announcementsIn(capture.frames()).some((seen) => seen.address === virtualAddress && seen.atMs > deletedAtMs),
+      waiting('it is announced'),
+    );
+    await capture.stop();
     await waitForHolder(lab, active);
   });
 

@@ -11,7 +11,7 @@ import type { ProberReport } from './prober.ts';
 import { pairConfig, serverPort, servicePort, startNode } from './tandem.ts';
 import type { ConfigOverrides, TandemNode } from './tandem.ts';
 import { waitUntil } from './time.ts';
-import { startProber, startServer } from './tools.ts';
+import { runProgram, startProber, startServer } from './tools.ts';
 import type { ProberHandle, ServerHandle } from './tools.ts';
 import { virtualAddress } from './topology.ts';
 
@@ -160,11 +160,7 @@ export async function holderForClient(lab: Lab): Promise<string | undefined> {
 
 /** A third host sends so many adverts for the pair's virtual router that no router of the pair would send. */
 export async function sendForged(lab: Lab, kind: ForgeryKind, count: number): Promise<void> {
-  const program = new URL('forge.ts', import.meta.url).pathname;
-  const argv = [process.execPath, program, kind, '10.9.0.23', '51', virtualAddress, String(count)];
-  const forger = lab.host('s3').spawn(argv);
-  const exit = await forger.exited;
-  if (exit.code !== 0) throw new Error(forger.describe('did not send'));
+  await runProgram(lab.host('s3'), 'forge.ts', [kind, '10.9.0.23', '51', virtualAddress, String(count)]);
 }
 
 /** As a power cut would: every process of the host is killed and its cables are dead. */

@@ -102,6 +102,13 @@ export async function startProber(
   };
 }
 
+/** Runs one of the lab's programs in a host to its end: "forge.ts". Fails unless it exits with 0. */
+export async function runProgram(host: Host, file: string, args: readonly string[]): Promise<void> {
+  const process = host.spawn([...program(file), ...args]);
+  const { code } = await process.exited;
+  if (code !== 0) throw new Error(process.describe('has failed'));
+}
+
 function program(file: string): string[] {
   return [process.execPath, new URL(file, import.meta.url).pathname];
 }
