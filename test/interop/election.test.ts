@@ -3,15 +3,10 @@
 import { describe, expect, test } from 'vitest';
 import { sleep, waitUntil } from '../lab/time.ts';
 import { flavours, multicastV3 } from './flavours.ts';
-import { useLan } from './routers.ts';
+import { bothWays, useLan } from './routers.ts';
 import type { Make, Router } from './routers.ts';
 
 const lan = useLan();
-
-const bothWays: readonly { first: Make; second: Make }[] = [
-  { first: 'tandem', second: 'keepalived' },
-  { first: 'keepalived', second: 'tandem' },
-];
 
 /** Three adverts and the skew of that priority. */
 function downMs(priority: number, advertIntervalMs: number): number {

@@ -62,4 +62,18 @@ export const multicastV2: Flavour = {
   advertIntervalMs: 1_000,
 };
 
+/** Half-way on a migration from a keepalived that has a password: tests of its own, since nothing else is different. */
+export function multicastV2WithPassword(password: string): Flavour {
+  return {
+    ...multicastV2,
+    name: 'VRRPv2, IPv4, multicast, simple-text password',
+    keepalived: {
+      version: 2,
+      lines: ['authentication {', '  auth_type PASS', `  auth_pass ${password}`, '}'],
+    },
+    tandem: { version: 2, simplePassword: password },
+    wire: { ...multicastV2.wire, trailer: Buffer.from(password.padEnd(8, '\0')).toString('hex') },
+  };
+}
+
 export const flavours: readonly Flavour[] = [multicastV3, unicastV3, multicastV2];

@@ -42,6 +42,12 @@ export type Router = {
   readonly keepalived: Keepalived | undefined;
 };
 
+/** For tests of two routers, each make in either part. */
+export const bothWays: readonly { first: Make; second: Make }[] = [
+  { first: 'tandem', second: 'keepalived' },
+  { first: 'keepalived', second: 'tandem' },
+];
+
 export const vrid = 51;
 const hostNames: readonly HostName[] = ['r1', 'r2', 'r3'];
 const addressOf = (name: HostName): string => `10.9.0.${10 + Number(name.slice(1))}`;
