@@ -1,4 +1,4 @@
-import type { RealtimeStatus, StatusDocument } from './status-document.ts';
+import type { RealtimeStatus, StatusDocument, VirtualRouterStatus } from './status-document.ts';
 
 /** What an operator should look at, one sentence each. */
 export function warningsOf(status: StatusDocument): readonly string[] {
@@ -11,14 +11,22 @@ export function warningsOf(status: StatusDocument): readonly string[] {
 }
 
 function routerWarnings({ virtualRouters, peer }: StatusDocument): string[] {
-  return virtualRouters.flatMap(({ name, state, lastCause, faults, trackers }) => {
+  return virtualRouters.flatMap((router) => {
+    const { name, state, lastCause, faults, trackers } = router;
     const why = faults.length > 0 ? faults.join('; ') : (lastCause ?? 'the vrrp process is down');
     if (state === 'initialize') return [`virtual router ${name} takes no part: ${why}`];
     if (state === 'active' && peer?.virtualRouters[name] === 'active') return [`both nodes are active for ${name}`];
-    return trackers
-      .filter((tracker) => tracker.state === 'down')
-      .map((tracker) => `virtual router ${name}: ${tracker.name} ${tracker.detail}`);
+    const down = trackers.filter((tracker) => tracker.state === 'down');
+    return [
+      ...(isDeaf(router) ? [`virtual router ${name} hears no adverts of the active node: look at the LAN`] : []),
+      ...down.map((tracker) => `virtual router ${name}: ${tracker.name} ${tracker.detail}`),
+    ];
   });
+}
+
+/** For longer than it takes to hear the first one after a change. */
+function isDeaf({ isFenced, stateForMs, advertIntervalMs }: VirtualRouterStatus): boolean {
+  return isFenced && stateForMs > 3 * advertIntervalMs;
 }
 
 function peerWarnings({ peer }: StatusDocument): string[] {

@@ -16,7 +16,7 @@
  * Beside the LAN's election there is the mastership epoch. Who becomes active claims the highest known epoch plus one
  * and says so over the sync link; an active router that hears of a higher epoch yields at once, even if it hears no
  * advert. It does not come back by its down timer while that fence stands: adverts lost on the LAN while the sync link
- * lives would otherwise throw the addresses to and fro.
+ * lives would otherwise throw the addresses to and fro. Nor does a router take over that has heard no advert yet.
  *
  * The sync link says two things more. When it is cut off by the death of the peer's process, an active peer has one
  * more interval to be heard in instead of three. And an active router that hears of a higher epoch from a peer that is

@@ -1,6 +1,6 @@
 /** The backup state (RFC 9568, 6.4.2), and what Tandem adds to it. */
 import { compareIp } from '../base/index.ts';
-import type { AdvertInput, BackupState, RouterConfig, RouterInput, RouterStep } from './router-state.ts';
+import type { AdvertInput, BackupState, FenceInput, RouterConfig, RouterInput, RouterStep } from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
 import { activeDownIntervalMs, skewMs, toMicroseconds } from './timing.ts';
 import { becomeActive, becomeInitialize, downAtMs } from './transitions.ts';
@@ -35,7 +35,7 @@ export function stepBackup(config: RouterConfig, state: BackupState, input: Rout
     case 'peer-epoch':
       return input.epoch > state.epoch ? stay({ ...state, epoch: input.epoch }) : ignore(state, 'known-epoch');
     case 'fence':
-      return onFence(state, input.epoch);
+      return onFence(state, input);
     case 'fence-lifted':
       return onFenceLifted(config, state, input.cause, nowMs);
     case 'peer-process-died':
@@ -112,19 +112,22 @@ function onPreemptPermitted(
   });
 }
 
-/** Beside the epoch it says that the peer lives: its sync link was cut off, but is there again. */
-function onFence(state: BackupState, epoch: number): RouterStep {
+/**
+ * Beside the epoch it says that the peer lives and is active. Who has not heard it on the LAN since it came to stand by
+ * may be deaf there, as hosts are after a boot whose switch ports or bonds are not ready: silence then proves nothing,
+ * and taking over would cost the clients of a healthy router its addresses.
+ */
+function onFence(state: BackupState, { epoch, address, priority }: FenceInput): RouterStep {
+  const known = { ...state, epoch: Math.max(state.epoch, epoch) };
   const { regularDownAtMs } = state;
-  if (regularDownAtMs === undefined) {
-    return epoch > state.epoch ? stay({ ...state, epoch }) : ignore(state, 'known-epoch');
+  if (!state.isHeard && state.activeDownAtMs !== undefined) {
+    const active = { address, priority };
+    return stay({ ...known, active, activeDownAtMs: undefined, regularDownAtMs: undefined });
   }
-  return stay({
-    ...state,
-    epoch: Math.max(state.epoch, epoch),
-    activeDownAtMs: regularDownAtMs,
-    regularDownAtMs: undefined,
-    promotionCause: 'active-silent',
-  });
+  if (regularDownAtMs === undefined) return epoch > state.epoch ? stay(known) : ignore(state, 'known-epoch');
+  // Its sync link was cut off, but is there again.
+  const activeDownAtMs = regularDownAtMs;
+  return stay({ ...known, activeDownAtMs, regularDownAtMs: undefined, promotionCause: 'active-silent' });
 }
 
 function onFenceLifted(

@@ -132,8 +132,9 @@ describe('the invariants', () => {
       what: 'comes back from a fence by its down timer',
       machine: (config, state, input, nowMs) => {
         const result = step(config, state, input, nowMs);
-        if (input.type !== 'fence' || result.state.kind !== 'backup' || state.kind !== 'active') return result;
-        const activeDownAtMs = nowMs + 4 * config.advertIntervalMs;
+        if (input.type !== 'fence' || result.state.kind !== 'backup') return result;
+        const runningMs = state.kind === 'backup' ? state.activeDownAtMs : undefined;
+        const activeDownAtMs = runningMs ?? nowMs + 4 * config.advertIntervalMs;
         return { ...result, state: { ...result.state, activeDownAtMs } };
       },
       breach: /changes .* after anything happened/,

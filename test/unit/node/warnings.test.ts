@@ -34,6 +34,15 @@ describe('warningsOf', () => {
     expect(unknown).toBe('virtual router web takes no part: the vrrp process is down');
   });
 
+  it('tells of a backup that hears nothing of the active node, as soon as it would have', () => {
+    const fenced = { ...router, state: 'backup' as const, isFenced: true, advertIntervalMs: 100 };
+    const withRouter = (stateForMs: number) => ({ ...healthy, virtualRouters: [{ ...fenced, stateForMs }] });
+    expect(warningsOf(withRouter(250))).toEqual([]);
+    expect(warningsOf(withRouter(350))).toEqual([
+      'virtual router web hears no adverts of the active node: look at the LAN',
+    ]);
+  });
+
   it.each<[string, Partial<ServiceStatus['servers'][number]>, boolean]>([
     ['down', { health: 'down' }, true],
     ['drained', { state: 'drain' }, true],
