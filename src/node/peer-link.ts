@@ -34,10 +34,14 @@ export type PeerLinkPorts = {
 /** The notice that carries this node's roles; see docs/sync-protocol.md. */
 const rolesNotice = 'roles';
 
+/** How long a node that starts waits for its peer's word: longer than a dialing peer ever pauses. */
+const firstContactTimeoutMs = 1_500;
+
 export class PeerLink implements Service {
   readonly name: string;
   readonly #ports: PeerLinkPorts;
   readonly #link: SyncLink;
+  readonly #firstContact = Promise.withResolvers<undefined>();
   #told: SyncState | undefined;
   #malformedNotices = 0;
 
@@ -72,11 +76,20 @@ export class PeerLink implements Service {
     );
   }
 
-  start(): Promise<void> {
-    return this.#link.start();
+  /**
+   * Resolves when the peer has told its roles, or there is no use in waiting: nobody answers, or not in time. A node
+   * that is deaf on the LAN (a bond drops what it receives for seconds after a boot, a file has another VRRP) then
+   * knows of an active peer before it could take itself for the only one.
+   */
+  async start(): Promise<void> {
+    await this.#link.start();
+    const timer = this.#ports.clock.after(firstContactTimeoutMs, () => this.#firstContact.resolve(undefined));
+    await this.#firstContact.promise;
+    timer.cancel();
   }
 
   stop(): Promise<void> {
+    this.#firstContact.resolve(undefined);
     return this.#link.stop();
   }
 
@@ -115,8 +128,8 @@ export class PeerLink implements Service {
   }
 
   #onNotice(name: string, body: Plain): void {
-    if (name === rolesNotice && this.#ports.mastership.onPeerRoles(body)) return;
-    this.#malformedNotices++;
+    if (name === rolesNotice && this.#ports.mastership.onPeerRoles(body)) this.#firstContact.resolve(undefined);
+    else this.#malformedNotices++;
   }
 
   #onStateChanged(state: SyncState): void {
@@ -131,6 +144,7 @@ export class PeerLink implements Service {
       mastership.announce();
     }
     const refused = refusalText(state);
+    if (refused !== undefined || state.unreachableReason !== undefined) this.#firstContact.resolve(undefined);
     if (refused !== undefined && (before === undefined || refusalText(before) !== refused)) {
       events.add('peer', `${this.name}: ${refused}`);
     }

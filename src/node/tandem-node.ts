@@ -151,7 +151,7 @@ export class TandemNode {
     const { self } = this.#options.identity;
     await requireOwnAddress(self);
     for (const warning of configWarnings(this.#options.config)) this.#logger.warn({}, warning);
-    const base = [this.#admin, this.#services, this.#peer, this.#hooks, this.#trackers];
+    const base = [this.#admin, this.#services, this.#hooks, this.#trackers, this.#peer];
     const parts = [...base, this.#preemptGate, this.#vrrp, this.#healthPolicy].filter((part) => part !== undefined);
     await this.#lifecycle.start(parts);
     this.#logger.info({ version, configHash: this.#configHash }, 'node is running');
