@@ -14,7 +14,7 @@ function downMs(priority: number, advertIntervalMs: number): number {
 }
 
 /** A node whose peer is not on the sync link waits for it before it preempts. */
-const preemptTimeoutMs = 20_000;
+const preemptTimeoutMs = 30_000;
 
 /** What a busy machine may add to any time measured here. */
 const slackMs = 250;

@@ -15,8 +15,8 @@ describe.each(flavours)('$name', (flavour) => {
   const patienceMs = 4 * advertIntervalMs;
 
   test("Tandem's adverts are right in every field", async () => {
-    const other = await lan.start('keepalived', 'r2', flavour, { priority: 100 });
     const router = await lan.start('tandem', 'r1', flavour, { priority: 200 });
+    const other = await lan.start('keepalived', 'r2', flavour, { priority: 100 });
     await lan.waitForSpeaker(router);
     for (const advert of lan.advertsOf(router)) {
       expect(advert).toMatchObject({
@@ -40,9 +40,11 @@ describe.each(flavours)('$name', (flavour) => {
   });
 
   test('keepalived counts no fault in what Tandem sends', async () => {
-    const keepalived = await lan.start('keepalived', 'r2', flavour, { priority: 100 });
     const router = await lan.start('tandem', 'r1', flavour, { priority: 200 });
-    await lan.waitForSpeaker(router);
+    const keepalived = await lan.start('keepalived', 'r2', flavour, { priority: 100 });
+    const before = lan.advertsOf(router).length;
+    await waitUntil(() => lan.advertsOf(router).length >= before + 8, { timeoutMs: 20_000, what: 'Tandem speaks' });
+    expect(lan.advertsOf(keepalived)).toEqual([]);
     const statistics = (await keepalived.keepalived?.statistics()) ?? {};
     const faults = Object.entries(statistics).filter(([name, count]) => / Errors\./.test(name) && count > 0);
     expect(faults).toEqual([]);
