@@ -10,7 +10,7 @@ import type { Native, PollerHandle } from './native.ts';
 type Entry = { readonly atMs: number; readonly callback: () => void };
 type TimerNative = Pick<Native, 'timerOpen' | 'timerSet' | 'pollerOpen' | 'pollerAdd' | 'pollerClose' | 'close'>;
 
-/** Its `after` has no millisecond to round up to; all else is the system clock's. Keeps the process alive until `close`. */
+/** Its `after` has no millisecond to round up to; all else is the system clock's. The process lives until `close`. */
 export class PreciseClock implements Clock {
   readonly #native: TimerNative;
   readonly #poller: PollerHandle;

@@ -5,7 +5,7 @@ export type BenchOptions = {
   readonly isQuick: boolean;
   /** Of each system in each case; undefined: the bench's own choice. */
   readonly runs: number | undefined;
-  /** The name of the one case to measure; undefined: all. A bench throws OperatorError for one that it does not have. */
+  /** The one case to measure, by name; undefined: all. A bench throws OperatorError for one that it does not have. */
   readonly only: string | undefined;
   /** Progress, for people; not part of the results. */
   readonly tell: (line: string) => void;
