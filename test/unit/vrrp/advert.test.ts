@@ -154,6 +154,33 @@ describe('decodeAdvert', () => {
   });
 });
 
+describe('every kind of advert', () => {
+  const kinds = [
+    { version: 2, path: multicast, intervalsMs: [1000, 255_000] },
+    { version: 3, path: multicast, intervalsMs: [10, 40_950] },
+    { version: 3, path: pathOf('fe80::c8', 'ff02::12'), intervalsMs: [10, 40_950] },
+  ] as const;
+  const counts = [1, 3, 16, 255];
+  const priorities = [0, 1, 100, 254, 255];
+
+  it('comes back as it was sent: no address lost, no interval rounded', () => {
+    for (const { version, path, intervalsMs } of kinds) {
+      for (const count of counts) {
+        const addresses = Array.from({ length: count }, (_, index) =>
+          path.source.map((byte, at) => (at === path.source.length - 1 ? index : byte)),
+        );
+        for (const priority of priorities) {
+          for (const advertIntervalMs of intervalsMs) {
+            const sent: Advert = { version, vrid: 255, priority, advertIntervalMs, addresses };
+            const decoded = decodeAdvert(encodeAdvert(sent, path, 'pseudo-header'), path);
+            expect(decoded).toMatchObject({ ok: true, value: { advert: sent } });
+          }
+        }
+      }
+    }
+  });
+});
+
 describe('encodeAdvert', () => {
   const adverts = fc.oneof(advertOf(3, 4), advertOf(3, 16), advertOf(2, 4));
 
