@@ -5,7 +5,7 @@ import type { AdvertVersion, RouterConfig, TransitionCause } from '../../src/vrr
 import { skewMs, step } from '../../src/vrrp/index.ts';
 import { Invariants } from './vrrp-invariants.ts';
 import type { Node, NodeName } from './vrrp-world.ts';
-import { nodeNames, otherOf, World } from './vrrp-world.ts';
+import { nodeNames, noHooks, otherOf, World } from './vrrp-world.ts';
 
 const seedCount = 500;
 /** The longer the interval, the longer the run. */
@@ -86,8 +86,7 @@ describe('a backup whose sync link is reset', () => {
 
   function settled(seed: number): { world: World; active: Node; backup: Node } {
     const world = new World(seed, randomConfigs);
-    const hooks = { observe: () => undefined, onTransition: () => undefined, onChange: () => undefined };
-    world.start(hooks);
+    world.start(noHooks);
     const { advertIntervalMs } = world.nodes.a.config;
     world.runUntil(world.between(20, 22) * advertIntervalMs);
     const [active, backup] = world.nodes.a.state.kind === 'active' ? (['a', 'b'] as const) : (['b', 'a'] as const);
@@ -139,6 +138,22 @@ describe('the invariants', () => {
       },
       breach: /changes .* after anything happened/,
     },
+    {
+      what: 'goes on after a stall as if it had been awake',
+      machine: (config, state, input, nowMs) => {
+        if (state.kind !== 'active') return step(config, state, input, nowMs);
+        return step(config, { ...state, nextAdvertAtMs: Math.max(state.nextAdvertAtMs, nowMs) }, input, nowMs);
+      },
+      breach: /speaks as if it had not slept/,
+    },
+    {
+      what: 'does not care whether its adverts are sent',
+      machine: (config, state, input, nowMs) =>
+        input.type === 'advert-send-failed'
+          ? { state, effects: [], ignored: undefined }
+          : step(config, state, input, nowMs),
+      breach: /is active although nothing that it sends leaves it/,
+    },
   ];
 
   it.each(broken)('catch a machine that $what', ({ machine, breach }) => {
@@ -154,6 +169,7 @@ function simulate(seed: number, machine: typeof step = step): { world: World; in
   world.start({
     observe: () => invariants.observe(),
     onTransition: (node, cause) => invariants.onTransition(node, cause),
+    onAdvert: (node) => invariants.onAdvert(node),
     onChange: () => invariants.onChange(),
   });
   const virtualMs = Math.max(virtualMsMin, virtualIntervals * world.nodes.a.config.advertIntervalMs);

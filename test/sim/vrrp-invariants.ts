@@ -1,10 +1,11 @@
 /** What must hold in every run of `World`. A breach throws, with the seed and the end of the trace. */
 import { activeDownIntervalMs } from '../../src/vrrp/index.ts';
 import type { TransitionCause } from '../../src/vrrp/index.ts';
-import type { Node, World } from './vrrp-world.ts';
+import type { Node, NodeName, World } from './vrrp-world.ts';
 import { lanDelayMaxMs, nodeNames, otherOf, syncDelayMaxMs, syncSnapshotMaxMs } from './vrrp-world.ts';
 
 const toleranceMs = 0.01;
+const missedIntervalsMax = 5;
 
 export class Invariants {
   readonly causes = new Map<TransitionCause, number>();
@@ -21,6 +22,9 @@ export class Invariants {
   #syncSinceMs: number | undefined;
   #bothActiveSinceMs: number | undefined;
   #noneActiveSinceMs: number | undefined;
+  readonly #muteSinceMs: Record<NodeName, number | undefined> = { a: undefined, b: undefined };
+  /** On the node's own clock, in its present state. */
+  readonly #spokeAtMs: Record<NodeName, number | undefined> = { a: undefined, b: undefined };
 
   constructor(seed: number, world: World, graceMs: number) {
     this.#seed = seed;
@@ -43,6 +47,7 @@ export class Invariants {
 
   onTransition(node: Node, cause: TransitionCause): void {
     this.causes.set(cause, (this.causes.get(cause) ?? 0) + 1);
+    this.#spokeAtMs[node.name] = undefined;
     const { nowMs, loss, hasJitter, isReordering, nodes } = this.#world;
     this.#judgePeerDied(node, cause);
     const isSteady = loss === 0 && !hasJitter && !isReordering && nodeNames.every((name) => !nodes[name].failsSends);
@@ -50,6 +55,16 @@ export class Invariants {
     const canServe = nodeNames.every((name) => !nodes[name].failsClaims);
     if (isSteady && canServe && quietMs > this.settleMs) {
       this.#fail(`${node.name} changes (${cause}) ${quietMs} ms after anything happened`);
+    }
+  }
+
+  /** Whoever slept for as long as others wait yields before it speaks: one of them is active by now. */
+  onAdvert(node: Node): void {
+    const ownMs = this.#world.nowMs + node.clockAheadMs;
+    const silentMs = ownMs - (this.#spokeAtMs[node.name] ?? ownMs);
+    this.#spokeAtMs[node.name] = ownMs;
+    if (node.state.kind === 'active' && silentMs > this.#intervalMs + this.#downMs + toleranceMs) {
+      this.#fail(`${node.name} speaks as if it had not slept for ${silentMs} ms`);
     }
   }
 
@@ -61,6 +76,7 @@ export class Invariants {
     // The state has been the same since the last event: what held then held until now, so it is judged before it ends.
     this.#judgeBothActive();
     this.#judgeNoneActive();
+    for (const name of nodeNames) this.#judgeMute(name);
     this.#bothActiveSinceMs = active === 2 ? (this.#bothActiveSinceMs ?? nowMs) : undefined;
     this.#noneActiveSinceMs = active === 0 && this.#canAnyServe() ? (this.#noneActiveSinceMs ?? nowMs) : undefined;
   }
@@ -113,6 +129,20 @@ export class Invariants {
     if (lastedMs > allowedMs) this.#fail(`nobody active for ${lastedMs} ms (at most ${allowedMs})`);
   }
 
+  /** Three adverts that were not sent in a row are as good as none; an invitation adds the pauses around it. */
+  #judgeMute(name: NodeName): void {
+    const { nowMs, nodes } = this.#world;
+    const { failsSends, isPaused } = nodes[name];
+    const sinceMs = this.#muteSinceMs[name];
+    const lastedMs = sinceMs === undefined ? 0 : nowMs - sinceMs;
+    const allowedMs = missedIntervalsMax * this.#intervalMs + toleranceMs;
+    if (lastedMs > allowedMs) {
+      this.#fail(`${name} is active although nothing that it sends leaves it, for ${lastedMs} ms`);
+    }
+    const isMute = failsSends && !isPaused && this.#isActive(name);
+    this.#muteSinceMs[name] = isMute ? (sinceMs ?? nowMs) : undefined;
+  }
+
   #isHealthy(): boolean {
     const { nowMs, loss, hasJitter, isReordering, slowestAtMs, jumpedAtMs, isCutFrom, nodes } = this.#world;
     const isQuick = !hasJitter && !isReordering && nowMs > Math.max(slowestAtMs, jumpedAtMs);
@@ -130,7 +160,7 @@ export class Invariants {
     return nodeNames.some((name) => isAble(nodes[name])) && nodeNames.every((name) => !nodes[name].failsClaims);
   }
 
-  #isActive(name: 'a' | 'b'): boolean {
+  #isActive(name: NodeName): boolean {
     const node = this.#world.nodes[name];
     return node.isAlive && node.state.kind === 'active';
   }

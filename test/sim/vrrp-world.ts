@@ -45,8 +45,17 @@ export type WorldHooks = {
   /** Before anything happens at a time, and after each thing that did. */
   readonly observe: () => void;
   readonly onTransition: (node: Node, cause: TransitionCause) => void;
+  /** It sends an advert, whatever becomes of it. */
+  readonly onAdvert: (node: Node) => void;
   /** Anything that is not the machines' doing: a fault, its mending, a command, a sync link that comes or goes. */
   readonly onChange: () => void;
+};
+
+export const noHooks: WorldHooks = {
+  observe: () => undefined,
+  onTransition: () => undefined,
+  onAdvert: () => undefined,
+  onChange: () => undefined,
 };
 
 export class World {
@@ -70,7 +79,7 @@ export class World {
   #events: Event[] = [];
   #order = 0;
   readonly #step: typeof step;
-  #hooks: WorldHooks = { observe: () => undefined, onTransition: () => undefined, onChange: () => undefined };
+  #hooks: WorldHooks = noHooks;
 
   constructor(seed: number, configs: (random: Random) => Record<NodeName, RouterConfig>, machine: typeof step = step) {
     this.random = seededRandom(seed);
@@ -271,6 +280,7 @@ export class World {
 
   #sendAdvert(node: Node, priority: number): void {
     this.note(`${node.name} advert ${priority} from ${formatIp(node.config.ownAddress)}`);
+    this.#hooks.onAdvert(node);
     if (node.failsSends) {
       if (priority !== 0) this.#after(0, () => this.input(node, { type: 'advert-send-failed' }));
       return;
