@@ -64,7 +64,8 @@ describe('no bytes break', () => {
       const decoded = decodeIpv4Packet(bytes);
       if (!decoded.ok) return decoded.reason;
       const { payload, source, destination } = decoded.value;
-      check(payload.length <= bytes.length - 20, 'the payload lies in the packet');
+      const toldLength = viewOf(bytes).getUint16(2) - ((bytes[0] ?? 0) & 0x0f) * 4;
+      check(payload.length === toldLength && payload.length <= bytes.length - 20, 'the payload is all in the packet');
       check(source.length === 4 && destination.length === 4, 'addresses have four bytes');
       return 'ok';
     });
@@ -75,7 +76,8 @@ describe('no bytes break', () => {
       const decoded = decodeIpv6Packet(bytes);
       if (!decoded.ok) return decoded.reason;
       const { payload, source, destination } = decoded.value;
-      check(payload.length <= bytes.length - 40, 'the payload lies in the packet');
+      const toldLength = viewOf(bytes).getUint16(4);
+      check(payload.length === toldLength && payload.length <= bytes.length - 40, 'the payload is all in the packet');
       check(source.length === 16 && destination.length === 16, 'addresses have sixteen bytes');
       return 'ok';
     });
@@ -212,7 +214,10 @@ function damaged(whole: Uint8Array, random: Random): Uint8Array {
           new Uint8Array(below(64)).map(() => below(256)),
         )
       : cut;
-  for (let change = below(4); change > 0 && bytes.length > 0; change--) bytes[below(bytes.length)] = below(256);
+  for (let change = below(4); change > 0 && bytes.length > 0; change--) {
+    // Where lengths and counts stand, zero means more than any other value.
+    bytes[below(bytes.length)] = random.next() < 0.3 ? 0 : below(256);
+  }
   return bytes;
 }
 
