@@ -1,7 +1,7 @@
 /**
  * The two readings of VRRPv3's checksum over IPv4. keepalived 2.2 knows the one with a pseudo-header alone
- * (`v3_checksum_as_v2` came with a later version), and routers of other makes send the other one. So the switch rewrites
- * the checksum of a real keepalived's adverts, and what Tandem sends in that form is judged by the capture.
+ * (`v3_checksum_as_v2` came with a later version), and routers of other makes send the other one. So the switch
+ * rewrites the checksum of a real keepalived's adverts, and what Tandem sends in that form is judged by the capture.
  */
 
 import { afterEach, describe, expect, test } from 'vitest';

@@ -59,7 +59,7 @@ describe('a pair that speaks unicast', () => {
     await waitForHolder(lab, active);
   });
 
-  it("hears them in its peer's name from the LAN, which only `hmac` keeps out: what is forged above arrives", async () => {
+  it("hears them in its peer's name on its LAN (hmac alone prevents that): what is forged above arrives", async () => {
     const { active } = await rolesOf(lab, pair);
     await forge('owner', active === pair.lb1 ? 'lb2' : 'lb1', active === pair.lb1 ? 'lb1' : 'lb2', 1);
     await waitUntil(async () => (await transitionsOf(active)).includes('active -> backup (higher-priority)'), {
