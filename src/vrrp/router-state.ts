@@ -41,8 +41,11 @@ export type BackupState = Common & {
   readonly kind: 'backup';
   /** The router last heard to be active. */
   readonly active: RemoteRouter | undefined;
-  /** Whether that was by its adverts. What is known from the sync link alone says nothing about the way between us. */
-  readonly isHeard: boolean;
+  /**
+   * When its last advert came, followed or not; undefined: none has. What is known from the sync link alone says
+   * nothing about the way between us.
+   */
+  readonly heardAtMs: number | undefined;
   /** As advertised by the active router; our own as long as none is heard. */
   readonly activeAdvertIntervalMs: number;
   /** When the active router counts as dead. Undefined while a fence stands: the sync link says that it lives. */

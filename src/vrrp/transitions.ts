@@ -65,7 +65,7 @@ export function becomeBackup(config: RouterConfig, from: RouterState, demotion: 
     kind: 'backup',
     epoch,
     active: to?.active,
-    isHeard: to?.advertIntervalMs !== undefined,
+    heardAtMs: to?.advertIntervalMs === undefined ? undefined : nowMs,
     activeAdvertIntervalMs,
     activeDownAtMs: isFenced ? undefined : downAtMs(config.version, from.priority, activeAdvertIntervalMs, nowMs),
     regularDownAtMs: undefined,

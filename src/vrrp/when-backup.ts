@@ -2,7 +2,7 @@
 import { compareIp } from '../base/index.ts';
 import type { AdvertInput, BackupState, FenceInput, RouterConfig, RouterInput, RouterStep } from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
-import { activeDownIntervalMs, skewMs, toMicroseconds } from './timing.ts';
+import { skewMs, toMicroseconds } from './timing.ts';
 import { becomeActive, becomeInitialize, downAtMs } from './transitions.ts';
 
 /**
@@ -67,10 +67,12 @@ function onAdvert(config: RouterConfig, state: BackupState, advert: AdvertInput,
   const active = { address: advert.source, priority: advert.priority };
   const preemptAtMs = preemptionAtMs(config, state, advert, nowMs);
   // Whoever said that it was dead: it is not.
-  const alive: BackupState = { ...state, active, isHeard: true, preemptAtMs, regularDownAtMs: undefined };
+  const alive: BackupState = { ...state, active, heardAtMs: nowMs, preemptAtMs, regularDownAtMs: undefined };
   if (preemptAtMs !== undefined && preemptAtMs <= nowMs) {
     // Not arming the timer anew is what preempts: it runs out although there are adverts.
-    const activeDownAtMs = state.regularDownAtMs ?? state.activeDownAtMs;
+    // A fence ends with the first advert that is heard: then it runs from now on.
+    const runningMs = state.regularDownAtMs ?? state.activeDownAtMs;
+    const activeDownAtMs = runningMs ?? downAtMs(config.version, state.priority, advert.advertIntervalMs, nowMs);
     return ignore({ ...alive, activeDownAtMs, promotionCause: 'preempt' }, 'lower-priority');
   }
   return stay({
@@ -120,7 +122,7 @@ function onPreemptPermitted(
 function onFence(state: BackupState, { epoch, address, priority }: FenceInput): RouterStep {
   const known = { ...state, epoch: Math.max(state.epoch, epoch) };
   const { regularDownAtMs } = state;
-  if (!state.isHeard && state.activeDownAtMs !== undefined) {
+  if (state.heardAtMs === undefined && state.activeDownAtMs !== undefined) {
     const active = { address, priority };
     return stay({ ...known, active, activeDownAtMs: undefined, regularDownAtMs: undefined });
   }
@@ -156,15 +158,14 @@ function onFenceLifted(
  */
 function onPeerProcessDied(config: RouterConfig, state: BackupState, address: Uint8Array, nowMs: number): RouterStep {
   if (state.activeDownAtMs === undefined) return onFenceLifted(config, state, 'sync-lost', nowMs);
-  if (state.active === undefined || !state.isHeard) return ignore(state, 'unheard');
+  if (state.active === undefined || state.heardAtMs === undefined) return ignore(state, 'unheard');
   if (compareIp(state.active.address, address) !== 0) return ignore(state, 'other-router');
-  const { activeAdvertIntervalMs, activeDownAtMs, priority } = state;
-  const regularDownAtMs = state.regularDownAtMs ?? activeDownAtMs;
-  const heardAtMs = regularDownAtMs - activeDownIntervalMs(priority, activeAdvertIntervalMs, config.version);
-  const skew = skewMs(priority, activeAdvertIntervalMs, config.version);
-  const advertOverdueAtMs = heardAtMs + activeAdvertIntervalMs + Math.max(skew, peerDiedMarginMs);
+  const { activeAdvertIntervalMs, activeDownAtMs } = state;
+  const skew = skewMs(state.priority, activeAdvertIntervalMs, config.version);
+  const advertOverdueAtMs = state.heardAtMs + activeAdvertIntervalMs + Math.max(skew, peerDiedMarginMs);
   const shortenedMs = toMicroseconds(Math.max(advertOverdueAtMs, nowMs + peerDiedMarginMs));
   if (activeDownAtMs <= shortenedMs) return ignore(state, 'due-sooner');
+  const regularDownAtMs = state.regularDownAtMs ?? activeDownAtMs;
   return stay({ ...state, activeDownAtMs: shortenedMs, regularDownAtMs, promotionCause: 'peer-died' });
 }
 
