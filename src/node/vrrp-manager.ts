@@ -31,8 +31,8 @@ export type VrrpManagerPorts = {
 };
 
 /**
- * V8's helper threads are not real-time, even where the vrrp process is: on a busy machine its collector would wait for
- * them, for tens of milliseconds. So it does everything itself; its heap is small.
+ * V8's helper threads are not real-time, even where the vrrp process is: what waits for them waits for a busy machine.
+ * Measured beside busy loops at 10 ms adverts: stalls of 80 ms within seconds with them, none in a minute without.
  */
 const execArgv = ['--single-threaded'];
 const stopTimeoutMs = 3_000;

@@ -27,7 +27,7 @@ describe('the vrrp process', () => {
     return node;
   }
 
-  it('is real-time, has its memory locked, and nothing in it that is not; status and doctor say so', async () => {
+  it('is real-time and has its memory locked, V8 has no helpers in it; status and doctor say so', async () => {
     const node = await start();
     // As root of a user namespace nobody gets that, and a node has to say so.
     const isPermitted = (await run(['chrt', '--fifo', '1', 'true'])).code === 0;
@@ -44,7 +44,7 @@ describe('the vrrp process', () => {
       expect(lockedKb(pid)).toBeGreaterThan(1_000);
       expect(await doctorsLines(node, 'realtime')).toContain('ok memory can be locked');
     }
-    // The collector of V8 must not wait for threads that are not real-time.
+    // V8 must not wait for threads of its own that are not real-time.
     expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')).toContain('--single-threaded');
   });
 
