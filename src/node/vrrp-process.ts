@@ -6,7 +6,7 @@ import { assert, ipFamily, parseIp } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
 import { OperatorError, PreciseClock, errnoName, keepCompiledCode, loadNative } from '../runtime/index.ts';
 import type { LogFields } from '../runtime/index.ts';
-import { Addresses, Announcer, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
+import { Addresses, Announcer, Rtnetlink, addressLifetimeDefaultMs, isIpv6Router } from '../vip/io/index.ts';
 import type { AddressReport } from '../vip/io/index.ts';
 import { Ipv6Transport, RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
 import type { RouterAuthentication, RouterStatus, Transport, VirtualRouterOptions } from '../vrrp/io/index.ts';
@@ -126,8 +126,10 @@ async function startRehearsal([spec]: readonly ConfiguredRouter[]): Promise<void
 async function startRouter(spec: ConfiguredRouter): Promise<void> {
   const { addresses, routers: neighbours } = await openInterface(spec.interface);
   const transport = await openTransport(spec);
-  const { announceRefreshMs } = spec;
-  const announcer = new Announcer({ announceRefreshMs }, { clock, native, link: () => addresses.link });
+  const announcer = new Announcer(
+    { announceRefreshMs: spec.announceRefreshMs },
+    { clock, native, link: () => addresses.link, isIpv6Router },
+  );
   await announcer.start();
   reportConflicts(spec.name, await addresses.removeStale(spec.addresses));
   const router = new VirtualRouter(optionsOf(spec), {

@@ -88,7 +88,7 @@ export class Rehearsal {
     };
     const announcer = new Announcer(
       { announceRefreshMs: 0 },
-      { clock: this.#clock, native, link: () => this.#addresses.link },
+      { clock: this.#clock, native, link: () => this.#addresses.link, isIpv6Router: () => false },
     );
     return {
       claim: async () => {

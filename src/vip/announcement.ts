@@ -62,10 +62,10 @@ export function step(
   }
 }
 
-/** The Ethernet frames that tell the link where the address is now. */
-export function announcementFrames(address: string, mac: Uint8Array): readonly Uint8Array[] {
+/** The Ethernet frames that tell the link where the address is now. `isIpv6Router`: this host forwards IPv6. */
+export function announcementFrames(address: string, mac: Uint8Array, isIpv6Router: boolean): readonly Uint8Array[] {
   return ipFamily(address) === 6
-    ? [encodeUnsolicitedAdvertisement(address, mac)]
+    ? [encodeUnsolicitedAdvertisement(address, mac, isIpv6Router)]
     : [encodeGratuitousRequest(address, mac), encodeGratuitousReply(address, mac)];
 }
 

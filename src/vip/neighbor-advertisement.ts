@@ -15,15 +15,18 @@ const etherTypeIpv6 = fromHex('86dd');
 const nextHeaderIcmpv6 = 58;
 const messageBytes = 32;
 
-/** R: it comes from a router (RFC 9568, 8.2.2). O: it overrides what the neighbours' caches hold. Not solicited. */
-const flagsRouterOverride = 0xa0;
+const flag = { router: 0x80, override: 0x20 } as const;
 
-/** "VIP is at `mac`", from the VIP itself to all nodes of the link. */
-export function encodeUnsolicitedAdvertisement(vip: string, mac: Uint8Array): Uint8Array {
+/**
+ * "VIP is at `mac`", from the VIP itself to all nodes of the link. It overrides what their caches hold and answers
+ * nobody (O = 1, S = 0; RFC 9568, 6.4.1). `isRouter` is R: whether this host forwards IPv6. So the kernel answers
+ * solicitations, and a host that hears R fall takes the sender from its default routers (RFC 4861, 7.2.5).
+ */
+export function encodeUnsolicitedAdvertisement(vip: string, mac: Uint8Array, isRouter: boolean): Uint8Array {
   const address = parseIp(vip);
   assert(address?.length === 16, 'a neighbor advertisement is about an IPv6 address');
   assert(mac.length === 6, 'an Ethernet address has 6 bytes');
-  return concatBytes(allNodesMac, mac, etherTypeIpv6, encodeIpv6Header(address), encodeMessage(address, mac));
+  return concatBytes(allNodesMac, mac, etherTypeIpv6, encodeIpv6Header(address), encodeMessage(address, mac, isRouter));
 }
 
 function encodeIpv6Header(source: Uint8Array): Uint8Array {
@@ -36,10 +39,10 @@ function encodeIpv6Header(source: Uint8Array): Uint8Array {
   return concatBytes(start, source, allNodes);
 }
 
-function encodeMessage(target: Uint8Array, mac: Uint8Array): Uint8Array {
+function encodeMessage(target: Uint8Array, mac: Uint8Array, isRouter: boolean): Uint8Array {
   const message = new Uint8Array(messageBytes);
   message.set([136, 0], 0);
-  message[4] = flagsRouterOverride;
+  message[4] = flag.override | (isRouter ? flag.router : 0);
   message.set(target, 8);
   message.set([2, 1], 24);
   message.set(mac, 26);

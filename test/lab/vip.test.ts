@@ -350,7 +350,7 @@ describe('VIPs on Linux', () => {
     const [advertisement] = await packets;
     expect(advertisement).toContain('hlim 255');
     expect(advertisement).toContain('[icmp6 sum ok]');
-    expect(advertisement).toMatch(/tgt is 2001:db8::10, Flags \[router, override\]/);
+    expect(advertisement).toMatch(/tgt is 2001:db8::10, Flags \[override\]/);
   });
 
   test('announcements go out again after the link was down', async () => {

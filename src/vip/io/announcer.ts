@@ -1,40 +1,44 @@
 /** Tells the link where the VIPs are: sends the announcements of the schedule out of a packet socket. */
 import type { IpPrefix } from '../../base/index.ts';
-import { errno, errnoName, OperatorError } from '../../runtime/index.ts';
-import type { Clock, Native, Service, Timer } from '../../runtime/index.ts';
+import type { Clock, Service, Timer } from '../../runtime/index.ts';
 import { announcementFrames, nextDeadlineMs, silent, step } from '../index.ts';
 import type { AnnouncementConfig, AnnouncementInput, AnnouncementState } from '../index.ts';
 import type { Link } from './address-kernel.ts';
+import { FrameSocket } from './frame-socket.ts';
+import type { PacketCalls } from './frame-socket.ts';
 
 export type AnnouncerCounts = { readonly framesSent: number; readonly sendFailures: number };
-
-type PacketSocket = { readonly descriptor: number; readonly interfaceIndex: number };
 
 export class Announcer implements Service {
   readonly name = 'announcer';
   readonly #config: AnnouncementConfig;
   readonly #clock: Clock;
-  readonly #native: Pick<Native, 'packetOpen' | 'send' | 'close'>;
+  readonly #socket: FrameSocket;
   readonly #link: () => Link | undefined;
-  #socket: PacketSocket | undefined;
+  readonly #isIpv6Router: (interfaceName: string) => boolean;
   #state: AnnouncementState = silent;
   #timer: Timer | undefined;
   #framesSent = 0;
   #sendFailures = 0;
 
-  /** `link` answers with the interface as it is now: its index and MAC may change at any time. */
+  /**
+   * `link` answers with the interface as it is now: its index and MAC may change at any time; `isIpv6Router`, whether
+   * this host forwards IPv6 packets that come in on it.
+   */
   constructor(
     config: AnnouncementConfig,
     dependencies: {
       clock: Clock;
-      native: Pick<Native, 'packetOpen' | 'send' | 'close'>;
+      native: PacketCalls;
       link: () => Link | undefined;
+      isIpv6Router: (interfaceName: string) => boolean;
     },
   ) {
     this.#config = config;
     this.#clock = dependencies.clock;
-    this.#native = dependencies.native;
+    this.#socket = new FrameSocket(dependencies);
     this.#link = dependencies.link;
+    this.#isIpv6Router = dependencies.isIpv6Router;
   }
 
   get counts(): AnnouncerCounts {
@@ -44,13 +48,15 @@ export class Announcer implements Service {
   /** Opens the socket now, not when it matters. Throws OperatorError `NET_RAW_MISSING`, `PACKET_SOCKET_REFUSED`. */
   start(): Promise<void> {
     const link = this.#link();
-    const refusal = link === undefined ? undefined : this.#open(link.index);
-    return refusal === undefined ? Promise.resolve() : Promise.reject(packetSocketRefused(refusal));
+    return new Promise((resolve) => {
+      if (link !== undefined) this.#socket.open(link.index);
+      resolve();
+    });
   }
 
   stop(): Promise<void> {
     this.silence();
-    this.#close();
+    this.#socket.close();
     return Promise.resolve();
   }
 
@@ -82,40 +88,9 @@ export class Announcer implements Service {
       this.#sendFailures++;
       return;
     }
-    for (const frame of announcementFrames(address, link.macAddress)) {
-      if (this.#sendFrame(link.index, frame)) this.#framesSent++;
+    for (const frame of announcementFrames(address, link.macAddress, this.#isIpv6Router(link.name))) {
+      if (this.#socket.send(link.index, frame) === undefined) this.#framesSent++;
       else this.#sendFailures++;
     }
   }
-
-  #sendFrame(interfaceIndex: number, frame: Uint8Array): boolean {
-    if (this.#open(interfaceIndex) !== undefined || this.#socket === undefined) return false;
-    return this.#native.send(this.#socket.descriptor, frame, 0, frame.length) === frame.length;
-  }
-
-  /** Makes sure that the socket is one of this interface; a negative errno if the kernel refuses it. */
-  #open(interfaceIndex: number): number | undefined {
-    if (this.#socket?.interfaceIndex === interfaceIndex) return undefined;
-    this.#close();
-    const descriptor = this.#native.packetOpen(interfaceIndex);
-    if (descriptor < 0) return descriptor;
-    this.#socket = { descriptor, interfaceIndex };
-    return undefined;
-  }
-
-  #close(): void {
-    if (this.#socket !== undefined) this.#native.close(this.#socket.descriptor);
-    this.#socket = undefined;
-  }
-}
-
-function packetSocketRefused(refusal: number): OperatorError {
-  if (refusal === errno.notPermitted || refusal === errno.accessDenied) {
-    return new OperatorError(
-      'NET_RAW_MISSING',
-      'no permission to announce addresses',
-      'run as root or grant CAP_NET_RAW (docker run --cap-add NET_RAW; AmbientCapabilities= in systemd)',
-    );
-  }
-  return new OperatorError('PACKET_SOCKET_REFUSED', `no packet socket: ${errnoName(refusal)}`, "see the kernel's log");
 }

@@ -5,3 +5,4 @@ export type { AddressCounts, AddressesHandlers, AddressesOptions, AddressReport 
 export { addressLifetimeDefaultMs, Addresses } from './addresses.ts';
 export type { AnnouncerCounts } from './announcer.ts';
 export { Announcer } from './announcer.ts';
+export { isIpv6Router } from './ipv6-forwarding.ts';

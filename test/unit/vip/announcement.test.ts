@@ -64,10 +64,10 @@ test('after a release nothing is announced, whatever ticks', () => {
 
 test('IPv4 is announced by a request and a reply, IPv6 by a neighbor advertisement', () => {
   const mac = Uint8Array.of(2, 0, 0, 0, 0, 1);
-  const operations = announcementFrames('192.0.2.10', mac).map((frame) => {
+  const operations = announcementFrames('192.0.2.10', mac, false).map((frame) => {
     const arp = decodeArp(frame);
     return arp.ok ? arp.value.operation : arp.reason;
   });
   expect(operations).toEqual(['request', 'reply']);
-  expect(announcementFrames('2001:db8::10', mac).map((frame) => frame[54])).toEqual([136]);
+  expect(announcementFrames('2001:db8::10', mac, false).map((frame) => frame[54])).toEqual([136]);
 });

@@ -19,6 +19,7 @@ function createWorld() {
     open: new Map<number, number>(),
     openResult: 10,
     answers: [] as number[],
+    isIpv6Router: false,
   };
   const native = {
     packetOpen(interfaceIndex: number): number {
@@ -33,7 +34,8 @@ function createWorld() {
     },
     close: (descriptor: number): number => (world.open.delete(descriptor) ? 0 : -constants.errno.EBADF),
   };
-  const announcer = new Announcer({ announceRefreshMs: 0 }, { clock, native, link: () => world.link });
+  const dependencies = { clock, native, link: () => world.link, isIpv6Router: () => world.isIpv6Router };
+  const announcer = new Announcer({ announceRefreshMs: 0 }, dependencies);
   return Object.assign(world, { announcer });
 }
 
@@ -71,6 +73,17 @@ test('a MAC or an interface that has changed meanwhile is used from the next ann
   expect(said(world).slice(2)[0]).toBe('request 192.0.2.10 at 02:00:00:00:00:09');
   expect(world.sent.map((frame) => frame.interfaceIndex)).toEqual([2, 2, 7, 7]);
   expect([...world.open.values()]).toEqual([7]);
+});
+
+test('an advertisement says router as long as the host is one', async () => {
+  const world = createWorld();
+  const flagsSaid = (): readonly (number | undefined)[] => world.sent.map(({ frame }) => frame[58]);
+  await world.announcer.start();
+  world.isIpv6Router = true;
+  world.announcer.announce([prefix('2001:db8::10/64')]);
+  world.isIpv6Router = false;
+  world.clock.advance(100);
+  expect(flagsSaid()).toEqual([0xa0, 0x20]);
 });
 
 test('failures to send are counted, and the schedule goes on', async () => {

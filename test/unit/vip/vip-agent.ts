@@ -8,7 +8,7 @@
  */
 import { createInterface } from 'node:readline';
 import { loadNative, OperatorError, systemClock } from '../../../src/runtime/index.ts';
-import { Addresses, Announcer, Rtnetlink } from '../../../src/vip/io/index.ts';
+import { Addresses, Announcer, isIpv6Router, Rtnetlink } from '../../../src/vip/io/index.ts';
 import { parsePrefix } from '../../../src/base/index.ts';
 import type { IpPrefix } from '../../../src/base/index.ts';
 
@@ -40,7 +40,10 @@ const addresses = new Addresses(
     },
   },
 );
-const announcer = new Announcer({ announceRefreshMs: 0 }, { clock, native: loadNative(), link: () => addresses.link });
+const announcer = new Announcer(
+  { announceRefreshMs: 0 },
+  { clock, native: loadNative(), link: () => addresses.link, isIpv6Router },
+);
 
 if (uid !== undefined) process.setuid?.(Number(uid));
 createInterface({ input: process.stdin })
