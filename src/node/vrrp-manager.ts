@@ -1,7 +1,7 @@
 import { formatPrefix } from '../base/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Logger, Service } from '../runtime/index.ts';
-import { Addresses, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
+import { Addresses, Rtnetlink, addressLifetimeDefaultMs, removeVirtualInterface } from '../vip/io/index.ts';
 import { Child } from './child.ts';
 import type { ChildExit } from './child.ts';
 import type { EventLog } from './events.ts';
@@ -13,6 +13,7 @@ import type {
   VirtualRouterStatus,
 } from './status-document.ts';
 import { TransitionHistory } from './transition-history.ts';
+import { virtualInterfaceSpec } from './vrrp-protocol.ts';
 import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
 export type VrrpManagerPorts = {
@@ -202,6 +203,7 @@ export class VrrpManager implements Service {
     try {
       await addresses.start();
       await addresses.removeStale(spec.addresses);
+      if (spec.virtualMac) await removeVirtualInterface(virtualInterfaceSpec(spec));
       await addresses.stop();
     } catch (error) {
       // They leave by themselves when their lifetime is over.

@@ -6,11 +6,21 @@ import { assert, ipFamily, parseIp } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
 import { OperatorError, PreciseClock, errnoName, keepCompiledCode, loadNative } from '../runtime/index.ts';
 import type { LogFields } from '../runtime/index.ts';
-import { Addresses, Announcer, Rtnetlink, addressLifetimeDefaultMs, isIpv6Router } from '../vip/io/index.ts';
+import {
+  Addresses,
+  Announcer,
+  Rtnetlink,
+  addressLifetimeDefaultMs,
+  isIpv6Router,
+  removeVirtualInterface,
+} from '../vip/io/index.ts';
 import type { AddressReport } from '../vip/io/index.ts';
 import { Ipv6Transport, RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
 import type { RouterAuthentication, RouterStatus, Transport, VirtualRouterOptions } from '../vrrp/io/index.ts';
 import { Fitness } from './fitness.ts';
+import { openVirtualInterface } from './virtual-interface.ts';
+import type { Footing } from './virtual-interface.ts';
+import { virtualInterfaceSpec } from './vrrp-protocol.ts';
 import { Rehearsal } from './vrrp-rehearsal.ts';
 import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
@@ -45,6 +55,7 @@ const fitness = new Fitness({
   report: (router, { from, to, cause, reasons, epoch }) =>
     report({ type: 'transition', router, from, to, cause, reasons, epoch }),
 });
+const virtualInterfaces: Addresses[] = [];
 
 keepCompiledCode();
 process.on('message', (message) => void handle(message as VrrpCommand));
@@ -124,14 +135,14 @@ async function startRehearsal([spec]: readonly ConfiguredRouter[]): Promise<void
 }
 
 async function startRouter(spec: ConfiguredRouter): Promise<void> {
-  const { addresses, routers: neighbours } = await openInterface(spec.interface);
-  const transport = await openTransport(spec);
+  const parent = await openInterface(spec.interface);
+  reportConflicts(spec.name, await parent.addresses.removeStale(spec.addresses));
+  const { addresses, transport } = await openFooting(spec, parent);
   const announcer = new Announcer(
     { announceRefreshMs: spec.announceRefreshMs },
     { clock, native, link: () => addresses.link, isIpv6Router },
   );
   await announcer.start();
-  reportConflicts(spec.name, await addresses.removeStale(spec.addresses));
   const router = new VirtualRouter(optionsOf(spec), {
     transport,
     clock,
@@ -143,8 +154,8 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
   });
   const running = { spec, router, announcer };
   routers.set(spec.name, running);
-  neighbours.add(running);
-  fitness.add(spec.name, spec.syncGroup, addresses.link?.up === true, spec.health);
+  parent.routers.add(running);
+  fitness.add(spec.name, spec.syncGroup, parent.addresses.link?.up === true, spec.health);
   router.handle({ type: 'preempt-permitted', isPermitted: isPreemptPermitted });
   await router.start();
 }
@@ -184,6 +195,24 @@ function addressPort(spec: RouterSpec, addresses: Addresses, announcer: Announce
     },
     announce: () => announcer.announce(spec.addresses),
   };
+}
+
+async function openFooting(spec: RouterSpec, parent: Interface): Promise<Footing> {
+  const transport = await openTransport(spec);
+  if (!spec.virtualMac) {
+    await removeVirtualInterface(virtualInterfaceSpec(spec));
+    return { addresses: parent.addresses, transport };
+  }
+  const footing = await openVirtualInterface(spec, {
+    native,
+    clock,
+    parent: parent.addresses,
+    transport,
+    onAddressLost: (vip) => onAddressLost(parent.routers, vip),
+    onTrouble: (message, error) => tell(spec.name, message, error === undefined ? {} : { err: describe(error) }),
+  });
+  virtualInterfaces.push(footing.addresses);
+  return footing;
 }
 
 /** Interfaces are shared: two virtual routers on one watch it once. */
@@ -233,7 +262,7 @@ async function openTransport(spec: RouterSpec): Promise<Transport> {
 }
 
 /** It is back already; neighbours that asked meanwhile may have learned that it is nowhere. */
-function onAddressLost(onInterface: ReadonlySet<RunningRouter>, vip: IpPrefix): void {
+function onAddressLost(onInterface: Iterable<RunningRouter>, vip: IpPrefix): void {
   for (const { spec, announcer } of onInterface) {
     if (!spec.addresses.some(({ address }) => address === vip.address)) continue;
     announcer.announce(spec.addresses);
@@ -246,6 +275,7 @@ async function giveUp(): Promise<void> {
   fitness.end();
   await Promise.all([...routers.values()].map(({ router }) => router.stop()));
   await Promise.all([...routers.values()].map(({ announcer }) => announcer.stop()));
+  await Promise.all(virtualInterfaces.map((addresses) => addresses.stop()));
   await Promise.all([...interfaces.values()].map(({ addresses }) => addresses.stop()));
   flushReports();
   process.exit(0);

@@ -1,6 +1,8 @@
 /** What the node's main process and its vrrp process say to each other. Everything here survives a structured clone. */
+import { ipFamily } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
 import type { LogFields } from '../runtime/index.ts';
+import type { VirtualInterfaceSpec } from '../vip/index.ts';
 import type { HmacAuthentication } from '../vrrp/io/index.ts';
 import type { RouterState } from './status-document.ts';
 
@@ -26,6 +28,8 @@ export type RouterSpec = {
   readonly hmac: HmacSpec | undefined;
   /** The virtual routers with the same one are always on the same node. */
   readonly syncGroup: string | undefined;
+  /** The addresses have the virtual router's MAC, on an interface of their own; otherwise that of `interface`. */
+  readonly virtualMac: boolean;
   /** Gratuitous ARP again and again while active; 0: only after becoming active. */
   readonly announceRefreshMs: number;
   /** The highest mastership epoch known: a process that is started again must not claim an old one. */
@@ -46,6 +50,11 @@ export type ReportedHealth = {
   /** A phrase each; with any it takes no part in the election. */
   readonly faults: readonly string[];
 };
+/** The router's own interface, in virtual MAC mode. */
+export function virtualInterfaceSpec({ interface: parentName, vrid, addresses }: RouterSpec): VirtualInterfaceSpec {
+  const family = ipFamily(addresses[0]?.address ?? '') ?? 4;
+  return { parentName, family, vrid };
+}
 
 export type Fence = { readonly epoch: number; readonly priority: number; readonly address: string };
 

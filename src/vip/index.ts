@@ -11,3 +11,13 @@ export type {
 export { announcementFrames, nextDeadlineMs, silent, step } from './announcement.ts';
 export type { AddressConflict, AddressOperation, AddressPlan, PresentAddress } from './plan.ts';
 export { addressProtocol, hostPrefix, planAddresses } from './plan.ts';
+export { encodeMulticastFrame } from './multicast-frame.ts';
+export type { ArpSettings, VirtualInterfaceSpec } from './virtual-mac.ts';
+export {
+  formatAlias,
+  parentArpSettings,
+  parseAlias,
+  restoredArpSettings,
+  virtualInterfaceName,
+  virtualMac,
+} from './virtual-mac.ts';

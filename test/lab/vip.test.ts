@@ -1,183 +1,14 @@
-/**
- * VIPs on real interfaces. Hosts are network namespaces on one switch (a bridge in a namespace of its own); in a host
- * runs an agent that holds VIPs. Needs root, ip and tcpdump.
- *
- *     a.eth0 ── sw.port-a ┐
- *     b.eth0 ── sw.port-b ├ sw.br0
- *     c.eth0 ── sw.port-c ┘
- */
-import { spawn, execFileSync } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+/** VIPs on real interfaces, in interface-MAC mode. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { formatPrefix } from '../../src/base/index.ts';
-import type { IpPrefix } from '../../src/base/index.ts';
 import { systemClock } from '../../src/runtime/index.ts';
 import { addressProtocol, hostPrefix } from '../../src/vip/index.ts';
-import type { AddressReport } from '../../src/vip/io/index.ts';
 import { addressesContract } from '../unit/vip/addresses-contract.ts';
 import type { AddressesWorld } from '../unit/vip/addresses-contract.ts';
-import type { AgentCall, AgentError, AgentLine } from '../unit/vip/vip-agent.ts';
+import { createLab, hostNames, ip, lifetimeMs, listen, portOf } from './vip-lab.ts';
+import type { HostName, Lab } from './vip-lab.ts';
 
 const vip = '192.0.2.10/24';
 const vipAddress = '192.0.2.10';
-const lifetimeMs = 2000;
-const hostNames = ['a', 'b', 'c'] as const;
-const agentPath = fileURLToPath(new URL('../unit/vip/vip-agent.ts', import.meta.url));
-
-type HostName = (typeof hostNames)[number];
-type AddressInfo = { readonly local: string; readonly prefixlen: number; readonly family: string };
-
-let labCount = 0;
-
-class Lab {
-  readonly #prefix = `vip${process.pid}x${labCount++}`;
-  readonly #children: ChildProcess[] = [];
-
-  namespace(name: HostName | 'sw'): string {
-    return `${this.#prefix}${name}`;
-  }
-
-  create(): void {
-    ip('netns', 'add', this.namespace('sw'));
-    ip('-n', this.namespace('sw'), 'link', 'add', 'br0', 'type', 'bridge', 'forward_delay', '0');
-    ip('-n', this.namespace('sw'), 'link', 'set', 'br0', 'up');
-    for (const name of hostNames) {
-      ip('netns', 'add', this.namespace(name));
-      ip('-n', this.namespace(name), 'link', 'set', 'lo', 'up');
-      this.plug(name);
-    }
-  }
-
-  /** Gives the host its interface, connected and ready. */
-  plug(name: HostName): void {
-    const [host, sw] = [this.namespace(name), this.namespace('sw')];
-    ip('-n', host, 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', portOf(name), 'netns', sw);
-    ip('-n', sw, 'link', 'set', portOf(name), 'master', 'br0', 'up');
-    ip('-n', host, 'addr', 'add', `192.0.2.${1 + hostNames.indexOf(name)}/24`, 'dev', 'eth0');
-    ip('-n', host, 'link', 'set', 'eth0', 'up');
-  }
-
-  async start(name: HostName, ...extra: string[]): Promise<Agent> {
-    await expect.poll(() => this.operState(name)).toBe('UP');
-    const child = this.spawn(name, process.execPath, agentPath, 'eth0', String(lifetimeMs), ...extra);
-    const agent = new Agent(child);
-    await agent.call('start', []);
-    return agent;
-  }
-
-  spawn(name: HostName, ...command: string[]): ChildProcess {
-    const child = spawn('ip', ['netns', 'exec', this.namespace(name), ...command], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    this.#children.push(child);
-    return child;
-  }
-
-  present(name: HostName, family = 'inet'): readonly string[] {
-    const [link] = JSON.parse(ip('-n', this.namespace(name), '-j', 'addr', 'show', 'eth0')) as [
-      { addr_info: readonly AddressInfo[] },
-    ];
-    return link.addr_info
-      .filter((address) => address.family === family && !address.local.startsWith('fe80'))
-      .map((address) => `${address.local}/${address.prefixlen}`);
-  }
-
-  mac(name: HostName): string {
-    return this.#link(name).address;
-  }
-
-  operState(name: HostName): string {
-    return this.#link(name).operstate;
-  }
-
-  end(): void {
-    for (const child of this.#children) child.kill('SIGKILL');
-    for (const name of ['sw', ...hostNames] as const) {
-      try {
-        ip('netns', 'del', this.namespace(name));
-      } catch {
-        // It was never made: creating the lab failed half-way.
-      }
-    }
-  }
-
-  #link(name: HostName): { address: string; operstate: string } {
-    const [link] = JSON.parse(ip('-n', this.namespace(name), '-j', 'link', 'show', 'eth0')) as [
-      { address: string; operstate: string },
-    ];
-    return link;
-  }
-}
-
-/** The far end of an agent's pipe. */
-class Agent {
-  readonly told: string[] = [];
-  readonly #child: ChildProcess;
-  readonly #waiting = new Map<number, (line: AgentLine) => void>();
-  #nextId = 1;
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    child.stderr?.pipe(process.stderr);
-    if (child.stdout === null) throw new Error('an agent talks on its standard output');
-    createInterface({ input: child.stdout }).on('line', (text) => {
-      const line = JSON.parse(text) as AgentLine;
-      if (line.told !== undefined) this.told.push(line.told);
-      if (line.id !== undefined) this.#waiting.get(line.id)?.(line);
-    });
-  }
-
-  async call(call: AgentCall, vips: readonly string[]): Promise<AgentLine> {
-    const id = this.#nextId++;
-    const answer = new Promise<AgentLine>((resolve) => this.#waiting.set(id, resolve));
-    this.#child.stdin?.write(`${JSON.stringify({ id, call, vips })}\n`);
-    const line = await answer;
-    if (line.error !== undefined) throw new AgentFailure(line.error);
-    return line;
-  }
-
-  async report(call: 'claim' | 'release' | 'removeStale', vips: readonly IpPrefix[]): Promise<AddressReport> {
-    return (await this.call(call, vips.map(formatPrefix))).value as AddressReport;
-  }
-
-  kill(): void {
-    this.#child.kill('SIGKILL');
-  }
-}
-
-class AgentFailure extends Error {
-  readonly code: string;
-  readonly mend: string;
-
-  constructor({ code, message, mend }: AgentError) {
-    super(message);
-    this.code = code;
-    this.mend = mend;
-  }
-}
-
-/** The host's port of the switch. */
-function portOf(name: HostName): string {
-  return `port-${name}`;
-}
-
-function ip(...args: string[]): string {
-  return execFileSync('ip', args, { encoding: 'utf8' });
-}
-
-function createLab(): Lab {
-  const lab = new Lab();
-  try {
-    lab.create();
-  } catch (error) {
-    lab.end();
-    throw error;
-  }
-  return lab;
-}
 
 async function createWorld(): Promise<AddressesWorld> {
   const lab = createLab();
@@ -226,6 +57,12 @@ describe('VIPs on Linux', () => {
 
   function onHost(name: HostName, ...args: string[]): string {
     return ip('-n', lab.namespace(name), ...args);
+  }
+
+  function giveIpv6Addresses(): void {
+    for (const name of hostNames) {
+      onHost(name, 'addr', 'add', `2001:db8::${1 + hostNames.indexOf(name)}/64`, 'dev', 'eth0', 'nodad');
+    }
   }
 
   test('a VIP is deprecated, leaves by itself and bears our mark', async () => {
@@ -310,7 +147,7 @@ describe('VIPs on Linux', () => {
   });
 
   test('without CAP_NET_ADMIN it does not start and names the capability', async () => {
-    await expect(lab.start('a', '65534')).rejects.toMatchObject({
+    await expect(lab.start('a', '--uid=65534')).rejects.toMatchObject({
       code: 'NET_ADMIN_MISSING',
       mend: expect.stringContaining('CAP_NET_ADMIN') as string,
     });
@@ -353,6 +190,45 @@ describe('VIPs on Linux', () => {
     expect(advertisement).toMatch(/tgt is 2001:db8::10, Flags \[override\]/);
   });
 
+  test.each([0, 1])('where IPv6 forwarding is %i, announcements and the kernel agree on being a router', async (on) => {
+    const router = on === 1 ? 'router, ' : '';
+    const advertisement = `icmp6[icmp6type] == 136 and ether src ${lab.mac('a')}`;
+    giveIpv6Addresses();
+    lab.set('a', 'ipv6/conf/all/forwarding', on);
+    const agent = await lab.start('a');
+    await agent.call('claim', ['2001:db8::10/64']);
+    const unsolicited = await listen(lab, 1, advertisement);
+    await agent.call('announce', ['2001:db8::10/64']);
+    expect((await unsolicited.packets)[0]).toContain(`tgt is 2001:db8::10, Flags [${router}override]`);
+    await agent.call('silence', []);
+    const solicited = await listen(lab, 1, advertisement);
+    expect(lab.ask('2001:db8::10')).toBe('ECONNREFUSED');
+    expect((await solicited.packets)[0]).toContain(`tgt is 2001:db8::10, Flags [${router}solicited, override]`);
+  });
+
+  test("an IPv6 neighbour's entry follows the advertisements, though it sends nothing itself", async () => {
+    giveIpv6Addresses();
+    const stale = ['2001:db8::10', 'lladdr', '02:00:00:00:00:99', 'nud', 'stale', 'dev', 'eth0'];
+    onHost('c', 'neigh', 'add', ...stale);
+    for (const name of ['a', 'b'] as const) {
+      const agent = await lab.start(name);
+      await agent.call('claim', ['2001:db8::10/64']);
+      await agent.call('announce', ['2001:db8::10/64']);
+      await expect.poll(() => lab.macSeenByC('2001:db8::10')).toBe(lab.mac(name));
+      await agent.call('silence', []);
+      await agent.call('release', ['2001:db8::10/64']);
+    }
+  });
+
+  test('while an IPv6 VIP is held, the host listens to solicitations for it', async () => {
+    const agent = await lab.start('a');
+    const groups = (): string => onHost('a', '-6', 'maddr', 'show', 'dev', 'eth0');
+    await agent.call('claim', ['2001:db8::1234:5678/64']);
+    expect(groups()).toContain('ff02::1:ff34:5678');
+    await agent.call('release', ['2001:db8::1234:5678/64']);
+    expect(groups()).not.toContain('ff02::1:ff34:5678');
+  });
+
   test('announcements go out again after the link was down', async () => {
     const agent = await lab.start('a');
     onHost('a', 'link', 'set', 'eth0', 'down');
@@ -362,21 +238,3 @@ describe('VIPs on Linux', () => {
     expect((await agent.call('counts', [])).value).toMatchObject({ framesSent: 2, sendFailures: 0 });
   });
 });
-
-/** A capture on host c that has begun; `packets` resolves with one text per packet. */
-async function listen(lab: Lab, count: number, filter: string): Promise<{ packets: Promise<readonly string[]> }> {
-  const tcpdump = lab.spawn('c', 'tcpdump', '-nnevvl', '--immediate-mode', '-c', String(count), '-i', 'eth0', filter);
-  const begun = new Promise<void>((resolve) => {
-    tcpdump.stderr?.on('data', (text: Buffer) => {
-      if (text.includes('listening on')) resolve();
-    });
-  });
-  let output = '';
-  tcpdump.stdout?.on('data', (text: Buffer) => {
-    output += text.toString();
-  });
-  // What belongs to a packet is indented but for its first line.
-  const packets = once(tcpdump, 'close').then(() => output.trim().split(/\n(?=\S)/));
-  await begun;
-  return { packets };
-}

@@ -7,6 +7,9 @@
  * the kernel has told since, and looks when it is refused. What it may so have overlooked the next renewal sees.
  *
  * Addresses live a few seconds and are renewed while held: a process that is killed or stopped loses them.
+ *
+ * A virtual interface, where one is given, is part of what is brought about: it exists from start to stop, and is up
+ * while addresses are held on it.
  */
 import { assert, formatPrefix } from '../../base/index.ts';
 import type { IpPrefix } from '../../base/index.ts';
@@ -15,6 +18,7 @@ import type { Clock, Service, Timer } from '../../runtime/index.ts';
 import { hostPrefix, planAddresses } from '../index.ts';
 import type { AddressConflict, AddressOperation, PresentAddress } from '../index.ts';
 import type { AddressKernel, Link, Refusal } from './address-kernel.ts';
+import type { VirtualInterface } from './virtual-interface.ts';
 
 export type AddressesOptions = {
   readonly interfaceName: string;
@@ -58,6 +62,7 @@ export class Addresses implements Service {
   readonly #kernel: AddressKernel;
   readonly #clock: Clock;
   readonly #handlers: AddressesHandlers;
+  readonly #virtualInterface: VirtualInterface | undefined;
   readonly #held = new Map<string, Holding>();
   #link: Link | undefined;
   /** What is on the interface, as far as is known; undefined: it has not been looked at, or events were lost. */
@@ -72,7 +77,13 @@ export class Addresses implements Service {
 
   constructor(
     options: AddressesOptions,
-    dependencies: { kernel: AddressKernel; clock: Clock; handlers: AddressesHandlers },
+    dependencies: {
+      kernel: AddressKernel;
+      clock: Clock;
+      handlers: AddressesHandlers;
+      /** The one named in the options, if it is ours to make. It asks the same kernel. */
+      virtualInterface?: VirtualInterface;
+    },
   ) {
     const { addressLifetimeMs } = options;
     assert(addressLifetimeMs >= 2000 && addressLifetimeMs % 1000 === 0, 'addresses live whole seconds, two at least');
@@ -80,6 +91,7 @@ export class Addresses implements Service {
     this.#kernel = dependencies.kernel;
     this.#clock = dependencies.clock;
     this.#handlers = dependencies.handlers;
+    this.#virtualInterface = dependencies.virtualInterface;
   }
 
   /** The interface as it is now; undefined while it does not exist. */
@@ -91,7 +103,10 @@ export class Addresses implements Service {
     return { lost: this.#lost, renewalsFailed: this.#renewalsFailed };
   }
 
-  /** Throws OperatorError `INTERFACE_MISSING` or `NET_ADMIN_MISSING`: a standby finds out now, not when it must act. */
+  /**
+   * A standby finds out now what is wrong, not when it must act. Throws OperatorError `INTERFACE_MISSING`,
+   * `NET_ADMIN_MISSING`, or as `VirtualInterface.create`.
+   */
   async start(): Promise<void> {
     this.#kernel.open({
       onLink: (link) => this.#onLink(link),
@@ -102,6 +117,7 @@ export class Addresses implements Service {
     });
     try {
       if (!(await this.#kernel.mayChange())) throw netAdminMissing(this.#options.interfaceName);
+      await this.#virtualInterface?.create();
       this.#link = await this.#findLink();
       if (this.#link === undefined) throw await this.#interfaceMissing();
     } catch (error) {
@@ -111,12 +127,13 @@ export class Addresses implements Service {
     this.#renewal = this.#clock.every(Math.min(1000, this.#options.addressLifetimeMs / 3), () => this.#uphold());
   }
 
-  /** Releases what is still held. */
+  /** Releases what is still held, and removes the virtual interface. */
   async stop(): Promise<void> {
     this.#renewal?.cancel();
     this.#restoration?.cancel();
     try {
       await this.release([...this.#held.values()].map(({ vip }) => vip));
+      await this.#enqueue(() => this.#virtualInterface?.remove() ?? Promise.resolve());
     } finally {
       this.#kernel.close();
     }
@@ -151,6 +168,7 @@ export class Addresses implements Service {
   ): Promise<AddressReport> {
     // What is known, or what the kernel says, may be outdated when the change arrives: then look once more.
     for (let lookAgain = true; ; lookAgain = false) {
+      await this.#switchVirtualInterface();
       const link = this.#link;
       if (link === undefined && intent === 'release') return nothing;
       if (link === undefined) throw await this.#interfaceMissing();
@@ -168,6 +186,14 @@ export class Addresses implements Service {
     const present = await this.#kernel.addresses(interfaceIndex);
     this.#known = new Map(present.map((address) => [formatPrefix(address.prefix), address]));
     return present;
+  }
+
+  /** Off before the addresses go: what the kernel sends when one goes would lead frames for the virtual MAC here. */
+  async #switchVirtualInterface(): Promise<void> {
+    if (this.#virtualInterface === undefined) return;
+    if (this.#held.size === 0) return this.#virtualInterface.lower();
+    await this.#virtualInterface.raise();
+    if (this.#link === undefined) await this.#refreshLink();
   }
 
   /** The operations go out together; answers with the first refusal. */
@@ -203,12 +229,12 @@ export class Addresses implements Service {
    * one that waits will see whatever has changed until then.
    */
   #uphold(): void {
-    if (this.#held.size === 0 || this.#link === undefined || this.#upholdsPending >= 2) return;
+    if (this.#held.size === 0 || !this.#isReachable() || this.#upholdsPending >= 2) return;
     this.#upholdsPending++;
     const vips = [...this.#held.values()].map(({ vip }) => vip);
     void this.#enqueue(async () => {
       // Gone meanwhile: that has been told, and is no failure to renew.
-      if (this.#link !== undefined) await this.#bring('claim', vips);
+      if (this.#isReachable()) await this.#bring('claim', vips);
     })
       .catch((error: unknown) => {
         this.#renewalsFailed++;
@@ -217,6 +243,11 @@ export class Addresses implements Service {
       .finally(() => {
         this.#upholdsPending--;
       });
+  }
+
+  /** The interface is there, or can be made. */
+  #isReachable(): boolean {
+    return this.#link !== undefined || this.#virtualInterface !== undefined;
   }
 
   #restore(): void {

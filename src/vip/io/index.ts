@@ -5,4 +5,8 @@ export type { AddressCounts, AddressesHandlers, AddressesOptions, AddressReport 
 export { addressLifetimeDefaultMs, Addresses } from './addresses.ts';
 export type { AnnouncerCounts } from './announcer.ts';
 export { Announcer } from './announcer.ts';
+export type { LinkChange, LinkDetails, LinkKernel } from './link-kernel.ts';
+export { VirtualInterface } from './virtual-interface.ts';
+export { VirtualMacSender } from './virtual-mac-sender.ts';
 export { isIpv6Router } from './ipv6-forwarding.ts';
+export { removeVirtualInterface } from './remove-virtual-interface.ts';

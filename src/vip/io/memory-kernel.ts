@@ -1,20 +1,31 @@
 import type { IpPrefix } from '../../base/index.ts';
-import { formatPrefix } from '../../base/index.ts';
+import { formatPrefix, toHex } from '../../base/index.ts';
 import type { Clock, Timer } from '../../runtime/index.ts';
 import { addressProtocol } from '../index.ts';
 import type { PresentAddress } from '../index.ts';
 import type { AddressKernel, AddressKernelEvents, Link, Refusal } from './address-kernel.ts';
+import type { LinkChange, LinkDetails, LinkKernel } from './link-kernel.ts';
+
+/** What hardware is like, on a host with IPv6. */
+const plainDetails = {
+  kind: undefined,
+  parentIndex: undefined,
+  alias: '',
+  arp: { arpIgnore: 0, arpAnnounce: 0 },
+  ipv6: { followsRouters: true },
+} as const;
 
 type Entry = { readonly address: PresentAddress; readonly expiry: Timer | undefined };
 
 /** A fake kernel: its interfaces and their addresses live in memory, lifetimes run by the injected clock. */
-export class MemoryKernel implements AddressKernel {
+export class MemoryKernel implements AddressKernel, LinkKernel {
   readonly #clock: Clock;
-  readonly #links = new Map<number, Link>();
+  readonly #links = new Map<number, LinkDetails>();
   readonly #addresses = new Map<number, Map<string, Entry>>();
   #events: AddressKernelEvents | undefined;
   #nextIndex = 1;
   #privileged = true;
+  #procIsWritable = true;
 
   constructor(dependencies: { clock: Clock }) {
     this.#clock = dependencies.clock;
@@ -32,7 +43,7 @@ export class MemoryKernel implements AddressKernel {
     return Promise.resolve(this.#privileged);
   }
 
-  links(): Promise<readonly Link[]> {
+  links(): Promise<readonly LinkDetails[]> {
     return Promise.resolve([...this.#links.values()]);
   }
 
@@ -59,6 +70,49 @@ export class MemoryKernel implements AddressKernel {
     return Promise.resolve(this.deleteAddress(interfaceIndex, prefix) ? undefined : 'EADDRNOTAVAIL');
   }
 
+  createMacvlan(name: string, parentIndex: number, macAddress: Uint8Array): Promise<Refusal> {
+    if (!this.#privileged) return Promise.resolve('EPERM');
+    if ([...this.#links.values()].some((link) => link.name === name)) return Promise.resolve('EEXIST');
+    if (!this.#links.has(parentIndex)) return Promise.resolve('ENODEV');
+    const index = this.#nextIndex++;
+    this.setLink({ name, index, macAddress, up: false }, { kind: 'macvlan', parentIndex });
+    return Promise.resolve(undefined);
+  }
+
+  changeLink(interfaceIndex: number, { up, alias, ipv4 }: LinkChange): Promise<Refusal> {
+    if (!this.#privileged) return Promise.resolve('EPERM');
+    const link = this.#links.get(interfaceIndex);
+    if (link === undefined) return Promise.resolve('ENODEV');
+    const isTwin = (other: LinkDetails): boolean =>
+      other !== link && other.up && toHex(other.macAddress) === toHex(link.macAddress);
+    if (up === true && [...this.#links.values()].some(isTwin)) return Promise.resolve('EADDRINUSE');
+    const arp = {
+      arpIgnore: ipv4?.arpIgnore ?? link.arp.arpIgnore,
+      arpAnnounce: ipv4?.arpAnnounce ?? link.arp.arpAnnounce,
+    };
+    this.setLink({ ...link, up: up ?? link.up }, { alias: alias ?? link.alias, arp });
+    return Promise.resolve(undefined);
+  }
+
+  deleteLink(interfaceIndex: number): Promise<Refusal> {
+    if (!this.#privileged) return Promise.resolve('EPERM');
+    if (!this.#links.has(interfaceIndex)) return Promise.resolve('ENODEV');
+    this.unplug(interfaceIndex);
+    return Promise.resolve(undefined);
+  }
+
+  ignoreRouters(interfaceName: string): Promise<Refusal> {
+    const link = this.find(interfaceName);
+    if (!this.#procIsWritable) return Promise.resolve('EROFS');
+    if (link === undefined) return Promise.resolve('ENOENT');
+    this.setLink(link, { ipv6: { followsRouters: false } });
+    return Promise.resolve(undefined);
+  }
+
+  find(interfaceName: string): LinkDetails | undefined {
+    return [...this.#links.values()].find(({ name }) => name === interfaceName);
+  }
+
   /** What is on the interface now. */
   present(interfaceIndex: number): readonly PresentAddress[] {
     return [...(this.#addresses.get(interfaceIndex)?.values() ?? [])].map((entry) => entry.address);
@@ -72,12 +126,16 @@ export class MemoryKernel implements AddressKernel {
   }
 
   /** Makes or changes an interface. */
-  setLink(link: Link): void {
-    this.#links.set(link.index, link);
-    this.#events?.onLink(link);
+  setLink(link: Link, details: Partial<LinkDetails> = {}): void {
+    const before = this.#links.get(link.index) ?? plainDetails;
+    const after = { ...before, ...link, ...details };
+    this.#links.set(link.index, after);
+    this.#events?.onLink(after);
   }
 
-  deleteLink(interfaceIndex: number): void {
+  /** Its macvlans go with it. */
+  unplug(interfaceIndex: number): void {
+    for (const { index, parentIndex } of this.#links.values()) if (parentIndex === interfaceIndex) this.unplug(index);
     for (const { prefix } of this.present(interfaceIndex)) this.deleteAddress(interfaceIndex, prefix);
     this.#links.delete(interfaceIndex);
     this.#events?.onLinkRemoved(interfaceIndex);
@@ -101,6 +159,11 @@ export class MemoryKernel implements AddressKernel {
   /** Gives or takes the privilege to change addresses. */
   setPrivileged(privileged: boolean): void {
     this.#privileged = privileged;
+  }
+
+  /** Lets /proc/sys be written, or not. */
+  setProcWritable(writable: boolean): void {
+    this.#procIsWritable = writable;
   }
 
   /** Tells nothing of what happens during the change, and then that it lost events. */

@@ -1,25 +1,22 @@
 /**
- * rtnetlink's messages about addresses and links, as far as claiming addresses needs them. Only the library's general
- * helpers are used: its generated parsers reject a whole message for one attribute that a newer kernel has extended.
+ * rtnetlink's messages about addresses, as far as claiming them needs it. Only the library's general helpers are used:
+ * its generated parsers reject a whole message for one attribute that a newer kernel has extended.
  */
-import { AttrStream, getMap, getString, readS32, readU32 } from 'node-netlink';
+import { AttrStream, readU32 } from 'node-netlink';
 import { assert, formatIp, ipFamily, parseIp } from '../../base/index.ts';
 import type { IpPrefix } from '../../base/index.ts';
 import { addressProtocol } from '../index.ts';
 import type { PresentAddress } from '../index.ts';
-import type { Link } from './address-kernel.ts';
+import { attributesOf, hostOrder } from './netlink-attributes.ts';
 
-// From the kernel's include/uapi/linux: if_addr.h, if_link.h, if.h, socket.h.
-const attribute = { address: 1, local: 2, cacheInfo: 6, flags: 8, protocol: 11, linkAddress: 1, linkName: 3 } as const;
+// From the kernel's include/uapi/linux: if_addr.h, socket.h.
+const attribute = { address: 1, local: 2, cacheInfo: 6, flags: 8, protocol: 11 } as const;
 const addressFlag = { nodad: 0x02, permanent: 0x80, noPrefixRoute: 0x200 } as const;
-const linkFlag = { up: 0x01, running: 0x40 } as const;
-const family = { unspecified: 0, inet: 2, inet6: 10 } as const;
-const addressHeaderBytes = 8;
-const linkHeaderBytes = 16;
+const family = { inet: 2, inet6: 10 } as const;
+const headerBytes = 8;
 
-/** Asks for everything in a dump. */
-export const allAddresses = new Uint8Array(addressHeaderBytes);
-export const allLinks = new Uint8Array(linkHeaderBytes);
+/** Asks for every address in a dump. */
+export const allAddresses = new Uint8Array(headerBytes);
 
 /** An address message without an address: invalid, but refused as that only after the privilege has been checked. */
 export const addressWithoutAddress = [Uint8Array.of(family.inet, 0, 0, 0, 0, 0, 0, 0)];
@@ -48,7 +45,7 @@ export function encodeAddress(interfaceIndex: number, prefix: IpPrefix, lifetime
 }
 
 function addressHeader(interfaceIndex: number, inFamily: number, prefixLength: number): Uint8Array {
-  const header = new Uint8Array(addressHeaderBytes);
+  const header = new Uint8Array(headerBytes);
   header[0] = inFamily;
   header[1] = prefixLength;
   header.set(hostOrder(interfaceIndex), 4);
@@ -59,13 +56,8 @@ function addressFamily(prefix: IpPrefix): number {
   return ipFamily(prefix.address) === 6 ? family.inet6 : family.inet;
 }
 
-/** 32-bit numbers as the kernel of this machine keeps them. */
-function hostOrder(...values: readonly number[]): Uint8Array {
-  return new Uint8Array(Uint32Array.from(values).buffer);
-}
-
 export function parseAddress(message: Buffer): InterfaceAddress | undefined {
-  const attributes = attributesOf(message, addressHeaderBytes);
+  const attributes = attributesOf(message, headerBytes);
   // On point-to-point links `address` is the peer's; IPv6 has `local` only there.
   const bytes = attributes.get(attribute.local) ?? attributes.get(attribute.address);
   if (bytes === undefined) return undefined;
@@ -77,24 +69,4 @@ export function parseAddress(message: Buffer): InterfaceAddress | undefined {
     protocol: attributes.get(attribute.protocol)?.[0] ?? 0,
     permanent: (flags & addressFlag.permanent) !== 0,
   };
-}
-
-/** struct ifinfomsg:  | family | 0 | type (16 bits) | interface index (32) | flags (32) | changed (32) | */
-export function parseLink(message: Buffer): Link | undefined {
-  // Bridges tell of their ports with the same types (AF_BRIDGE): a port that leaves its bridge is not a link removed.
-  if (message[0] !== family.unspecified) return undefined;
-  const attributes = attributesOf(message, linkHeaderBytes);
-  const name = attributes.get(attribute.linkName);
-  if (name === undefined) return undefined;
-  const flags = readU32.call(message, 8);
-  return {
-    name: getString(name),
-    index: readS32.call(message, 4),
-    macAddress: Uint8Array.from(attributes.get(attribute.linkAddress) ?? []),
-    up: (flags & linkFlag.up) !== 0 && (flags & linkFlag.running) !== 0,
-  };
-}
-
-function attributesOf(message: Buffer, headerBytes: number): Map<number, Buffer> {
-  return getMap(message.subarray(headerBytes), (bytes) => bytes);
 }

@@ -1,7 +1,8 @@
 /**
- * Linux's side of `AddressKernel` over rtnetlink. Two sockets: one asks, the other listens, since an event that arrives
- * amid the parts of an answer would tear it apart.
+ * Linux's side of `AddressKernel` and `LinkKernel` over rtnetlink. Two sockets: one asks, the other listens, since an
+ * event that arrives amid the parts of an answer would tear it apart.
  */
+import { writeFile } from 'node:fs/promises';
 import { getSystemErrorName } from 'node:util';
 import {
   createNetlink,
@@ -16,15 +17,10 @@ import type { NetlinkMessage, NetlinkSocket } from 'node-netlink';
 import { assert } from '../../base/index.ts';
 import type { IpPrefix } from '../../base/index.ts';
 import type { PresentAddress } from '../index.ts';
-import type { AddressKernel, AddressKernelEvents, Link, Refusal } from './address-kernel.ts';
-import {
-  addressWithoutAddress,
-  allAddresses,
-  allLinks,
-  encodeAddress,
-  parseAddress,
-  parseLink,
-} from './rtnetlink-messages.ts';
+import type { AddressKernel, AddressKernelEvents, Refusal } from './address-kernel.ts';
+import type { LinkChange, LinkDetails, LinkKernel } from './link-kernel.ts';
+import { allLinks, encodeLinkChange, encodeLinkRemoval, encodeMacvlan, parseLink } from './link-messages.ts';
+import { addressWithoutAddress, allAddresses, encodeAddress, parseAddress } from './rtnetlink-messages.ts';
 
 const { MessageType, MulticastGroups } = rt;
 
@@ -32,7 +28,7 @@ const socketOptions = { recvBufferSize: 1 << 20, sendBufferSize: 1 << 16 } as co
 /** The kernel answers at once; an answer that was lost must not block everything behind it. */
 const answerTimeoutMs = 1000;
 
-export class Rtnetlink implements AddressKernel {
+export class Rtnetlink implements AddressKernel, LinkKernel {
   #requests: NetlinkSocket | undefined;
   #listener: NetlinkSocket | undefined;
 
@@ -61,7 +57,7 @@ export class Rtnetlink implements AddressKernel {
     return refusal !== 'EPERM';
   }
 
-  async links(): Promise<readonly Link[]> {
+  async links(): Promise<readonly LinkDetails[]> {
     const messages = await this.#dump(MessageType.GETLINK, allLinks);
     return messages.map(({ data }) => parseLink(data)).filter((link) => link !== undefined);
   }
@@ -86,6 +82,29 @@ export class Rtnetlink implements AddressKernel {
 
   remove(interfaceIndex: number, prefix: IpPrefix): Promise<Refusal> {
     return this.#change(MessageType.DELADDR, encodeAddress(interfaceIndex, prefix, undefined), 0);
+  }
+
+  createMacvlan(name: string, parentIndex: number, macAddress: Uint8Array): Promise<Refusal> {
+    const message = encodeMacvlan(name, parentIndex, macAddress);
+    return this.#change(MessageType.NEWLINK, message, FlagsNew.CREATE | FlagsNew.EXCL);
+  }
+
+  changeLink(interfaceIndex: number, change: LinkChange): Promise<Refusal> {
+    return this.#change(MessageType.SETLINK, encodeLinkChange(interfaceIndex, change), 0);
+  }
+
+  deleteLink(interfaceIndex: number): Promise<Refusal> {
+    return this.#change(MessageType.DELLINK, [encodeLinkRemoval(interfaceIndex)], 0);
+  }
+
+  /** The one setting that netlink cannot change. */
+  async ignoreRouters(interfaceName: string): Promise<Refusal> {
+    try {
+      await writeFile(`/proc/sys/net/ipv6/conf/${interfaceName}/accept_ra`, '0');
+      return undefined;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code ?? String(error);
+    }
   }
 
   async #change(type: number, message: Uint8Array[], flags: number): Promise<Refusal> {

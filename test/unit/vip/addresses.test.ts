@@ -70,7 +70,7 @@ addressesContract('a kernel in memory', async (): Promise<AddressesWorld> => {
     addPermanent: (text) => kernel.putAddress(host.index, { prefix: prefix(text), protocol: 0, permanent: true }),
     delete: (text) => kernel.deleteAddress(host.index, prefix(text)),
     setUp: (up) => kernel.setLink({ name: 'eth0', index: host.index, macAddress: new Uint8Array(6), up }),
-    deleteInterface: () => kernel.deleteLink(host.index),
+    deleteInterface: () => kernel.unplug(host.index),
     createInterface: () => {
       host.index = createInterface(kernel);
       host.clock.advance(200);
@@ -152,7 +152,7 @@ test('events that were lost are made up for by looking', async () => {
   });
   await settle();
   expect(host.told).toEqual(['down', 'lost 192.0.2.10']);
-  await host.kernel.overrun(() => host.kernel.deleteLink(host.index));
+  await host.kernel.overrun(() => host.kernel.unplug(host.index));
   await settle();
   expect(host.told).toEqual(['down', 'lost 192.0.2.10', 'gone']);
 });
@@ -160,7 +160,7 @@ test('events that were lost are made up for by looking', async () => {
 test('a claim finds an interface that was made anew, even before it hears of it', async () => {
   const host = await startHost();
   await host.kernel.overrun(async () => {
-    host.kernel.deleteLink(host.index);
+    host.kernel.unplug(host.index);
     host.index = createInterface(host.kernel);
     expect(await host.addresses.claim([vip])).toMatchObject({ added: [vip] });
   });
@@ -182,7 +182,7 @@ test('a renewal under way does not put back, even for a moment, what is released
 test('an interface that comes back after a while gets its held VIPs at once, not with the next renewal', async () => {
   const host = await startHost();
   await host.addresses.claim([vip]);
-  host.kernel.deleteLink(host.index);
+  host.kernel.unplug(host.index);
   await advance(host, 5000);
   host.index = createInterface(host.kernel);
   await settle();
@@ -212,7 +212,7 @@ test('without the privilege or the interface it does not start, and says how to 
     mend: expect.stringContaining('CAP_NET_ADMIN') as string,
   });
   const unplugged = createHost();
-  unplugged.kernel.deleteLink(unplugged.index);
+  unplugged.kernel.unplug(unplugged.index);
   await expect(unplugged.addresses.start()).rejects.toMatchObject({
     code: 'INTERFACE_MISSING',
     mend: 'create it, or configure one of these: lo',

@@ -69,7 +69,9 @@ describe('a tracked interface', () => {
 
   it('is looked at anew when events were lost', async () => {
     const { kernel, link, seen } = await watched();
-    await kernel.overrun(() => kernel.deleteLink(link.index));
+    await kernel.overrun(async () => {
+      await kernel.deleteLink(link.index);
+    });
     await Promise.resolve();
     await Promise.resolve();
     expect(seen).toEqual(['up: is up', 'down: does not exist']);

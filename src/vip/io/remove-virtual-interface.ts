@@ -1,0 +1,24 @@
+import type { VirtualInterfaceSpec } from '../index.ts';
+import { Rtnetlink } from './rtnetlink.ts';
+import { VirtualInterface } from './virtual-interface.ts';
+
+/**
+ * Removes what a process that has died, or an earlier life with another configuration, left behind, and gives the
+ * parent back what it had. Throws OperatorError `VIRTUAL_INTERFACE_REFUSED`.
+ */
+export async function removeVirtualInterface(spec: VirtualInterfaceSpec): Promise<void> {
+  const ignore = (): void => undefined;
+  const kernel = new Rtnetlink();
+  kernel.open({
+    onLink: ignore,
+    onLinkRemoved: ignore,
+    onAddress: ignore,
+    onAddressRemoved: ignore,
+    onOverrun: ignore,
+  });
+  try {
+    await new VirtualInterface(spec, { kernel }).remove();
+  } finally {
+    kernel.close();
+  }
+}
