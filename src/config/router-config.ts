@@ -21,6 +21,7 @@ export type VirtualRouterConfig = {
   readonly preempt: boolean;
   readonly preemptDelayMs: number;
   readonly mode: 'multicast' | 'unicast';
+  readonly mac: 'interface' | 'virtual';
   readonly checksum: 'auto' | 'pseudoHeader' | 'messageOnly';
   /** Of version 2 only; undefined: none. */
   readonly simplePassword: string | undefined;
@@ -91,6 +92,7 @@ export function virtualRouterOf(router: RouterFile, nodeNames: readonly string[]
     preempt: router.preempt,
     preemptDelayMs: router.preemptDelay,
     mode: router.mode,
+    mac: router.mac,
     checksum: router.checksum,
     simplePassword: router.simplePassword,
     hmac: router.hmac,

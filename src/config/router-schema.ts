@@ -178,6 +178,10 @@ export const virtualRouter = section(
       { minMs: 10, maxMs: hour, zero: 'none' },
       '30s',
     ).prefault('0s'),
+    mac: choice("Which MAC address answers for the addresses: the interface's, or the virtual router's own.", [
+      'interface',
+      'virtual',
+    ]).prefault('interface'),
     checksum: choice('What the checksum of IPv4 adverts covers in version 3; both are understood.', [
       'auto',
       'pseudoHeader',

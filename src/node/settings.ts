@@ -58,7 +58,7 @@ export function routerSpecs(config: Config, { self, peer }: NodeIdentity, keys: 
     simplePassword: router.simplePassword,
     hmac: router.hmac && hmacSpec(router.hmac, keys),
     syncGroup: groupOf(config, router.name),
-    virtualMac: false,
+    virtualMac: router.mac === 'virtual',
     announceRefreshMs: router.announceRefreshMs ?? 0,
     epoch: 0,
   }));

@@ -1,5 +1,5 @@
 /** The host's interfaces, addresses and settings, as far as the configuration needs them. */
-import { readFile } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import type { Config, VirtualRouterConfig } from '../../config/index.ts';
 import { Rtnetlink } from '../../vip/io/index.ts';
@@ -71,6 +71,7 @@ async function settingFindings(name: string, routers: readonly VirtualRouterConf
   return [
     ...(routers.some(({ family }) => family === 4) ? await ipv4Findings(name) : []),
     ...(routers.some(({ family }) => family === 6) ? await ipv6Findings(name) : []),
+    ...(routers.some(({ mac }) => mac === 'virtual') ? await virtualMacFindings(name) : []),
     ...(routers.some(({ mode }) => mode === 'multicast') ? [await snoopingFinding(name)] : []),
   ];
 }
@@ -91,6 +92,22 @@ async function ipv4Findings(name: string): Promise<readonly Finding[]> {
 async function ipv6Findings(name: string): Promise<readonly Finding[]> {
   const isOff = (await readNumber(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`)) !== 0;
   return isOff ? [failing('sysctl', `IPv6 is off on ${name}`, `sysctl net.ipv6.conf.${name}.disable_ipv6=0`)] : [];
+}
+
+/** What keeps an interface from carrying a macvlan; see docs/adr/0006. */
+async function virtualMacFindings(name: string): Promise<readonly Finding[]> {
+  const isInBridge = await can(`/sys/class/net/${name}/brport`, constants.F_OK);
+  const acceptRouters = '/proc/sys/net/ipv6/conf/default/accept_ra';
+  const followsRouters = ((await readNumber(acceptRouters)) ?? 0) !== 0;
+  const mend = 'in a container, set it from outside (Compose: sysctls: {net.ipv6.conf.default.accept_ra: 0})';
+  return [
+    isInBridge
+      ? failing('virtual MAC', `${name} is in a bridge and can carry no macvlan`, 'configure the bridge instead of it')
+      : well('virtual MAC', `${name} is in no bridge`),
+    ...(followsRouters && !(await can(acceptRouters, constants.W_OK))
+      ? [failing('virtual MAC', 'new interfaces follow IPv6 router advertisements, and /proc/sys is read-only', mend)]
+      : []),
+  ];
 }
 
 /** The kernel takes the higher of an interface's value and that of "all" for both settings looked at. */
@@ -114,6 +131,13 @@ async function snoopingFinding(name: string): Promise<Finding> {
 
 function addressesOf(name: string): readonly string[] {
   return (networkInterfaces()[name] ?? []).map(({ address }) => address);
+}
+
+function can(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function readNumber(path: string): Promise<number | undefined> {

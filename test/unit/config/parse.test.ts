@@ -25,6 +25,7 @@ describe('a correct file', () => {
           preempt: false,
           preemptDelayMs: 0,
           mode: 'multicast',
+          mac: 'interface',
           checksum: 'auto',
           simplePassword: undefined,
           hmac: undefined,
@@ -69,6 +70,7 @@ virtualRouters:
     preempt: true
     preemptDelay: 2m
     mode: unicast
+    mac: virtual
     checksum: messageOnly
     hmac: {keys: [{id: 1, keyFile: /k1}, {id: 255, keyFile: /k2}], activeKey: 255, mode: permissive}
     announceRefresh: 0s
@@ -114,6 +116,7 @@ log: {level: debug}
       preempt: true,
       preemptDelayMs: 120_000,
       mode: 'unicast',
+      mac: 'virtual',
       checksum: 'messageOnly',
       simplePassword: undefined,
       hmac: {
@@ -222,6 +225,22 @@ test('version 2 may have a password, which is warned about', () => {
     'virtual router web: simplePassword protects nothing, everybody on the LAN can read it',
   ]);
   expect(configWarnings(parsed(pair))).toEqual([]);
+});
+
+describe('the virtual MAC', () => {
+  const router = (keys: string): Config => parsed(pairWith(['vrid: 51', `vrid: 51\n    mac: virtual\n    ${keys}`]));
+
+  test('is no reason for a warning', () => {
+    expect(configWarnings(router('mode: multicast\n    announceRefresh: 0s'))).toEqual([]);
+    expect(configWarnings(router('mode: unicast'))).toEqual([]);
+  });
+
+  test.each(['0s', '5m'])('is warned about where the switch forgets it: unicast, announced every %s', (refresh) => {
+    expect(configWarnings(router(`mode: unicast\n    announceRefresh: ${refresh}`))).toEqual([
+      'virtual router web: with mode: unicast the switch learns the virtual MAC from announcements alone; ' +
+        'write announceRefresh: 60s',
+    ]);
+  });
 });
 
 test('the example is correct', () => {
