@@ -61,7 +61,7 @@ describe('a tracked interface', () => {
 
   it('is gone when it is removed or renamed, and there again under another index', async () => {
     const { kernel, link, seen } = await watched();
-    kernel.deleteLink(link.index);
+    await kernel.deleteLink(link.index);
     kernel.createLink('eth1');
     kernel.setLink({ ...link, index: 2, name: 'other' });
     expect(seen).toEqual(['up: is up', 'down: does not exist', 'up: is up', 'down: does not exist']);

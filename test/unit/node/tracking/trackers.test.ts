@@ -35,7 +35,7 @@ describe('Trackers', () => {
     const { trackers, kernel, events } = setup([router('web', [byInterface('eth1', -50)])]);
     const index = kernel.createLink('eth1');
     await trackers.start();
-    kernel.deleteLink(index);
+    await kernel.deleteLink(index);
     kernel.createLink('eth1');
     expect(events.after(0).map(({ message }) => message)).toEqual([
       'interface eth1 does not exist',
