@@ -9,6 +9,7 @@ export {
   formatIp,
   formatPrefix,
   ipFamily,
+  isLinkLocal,
   parseIp,
   parsePrefix,
   prefixContains,

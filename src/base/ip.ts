@@ -48,6 +48,11 @@ export function prefixContains(prefix: IpPrefix, address: string): boolean {
   return true;
 }
 
+/** fe80::/10: of one link, and meaningful only together with an interface (RFC 4291, 2.5.6). */
+export function isLinkLocal(bytes: Uint8Array): boolean {
+  return bytes.length === 16 && bytes[0] === 0xfe && ((bytes[1] ?? 0) & 0xc0) === 0x80;
+}
+
 /** Orders two addresses of one family as unsigned numbers in network order (RFC 9568, 6.4.3: the tie-break). */
 export function compareIp(a: Uint8Array, b: Uint8Array): number {
   if (a.length !== b.length) return a.length - b.length;

@@ -1,6 +1,6 @@
 /** Addresses, ports and virtual router identifiers: what must differ differs, and what must match matches. */
 
-import { formatEndpoint, ipFamily } from '../base/index.ts';
+import { formatEndpoint, ipFamily, isLinkLocal, parseIp } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
 import { findRepeats } from './cross-check-names.ts';
 import type { FileDraft } from './draft.ts';
@@ -26,7 +26,7 @@ export function checkAddresses(file: FileDraft): readonly Finding[] {
     return [atValue(place.path, what, 'give the node an address that stays with it')];
   });
   const repeated = findRepeats(
-    virtual.map(({ address, path }) => ({ key: address, path })),
+    virtual.map(({ address, path }) => ({ key: keyOf(file, address, path), path })),
     (firstPath) => ({ what: `this address is ${formatPath(firstPath)} too`, mend: 'keep one of them' }),
   );
   return [...shared, ...ofBoth, ...repeated];
@@ -43,7 +43,7 @@ export function checkFamilies(file: FileDraft): readonly Finding[] {
     const pathOf = (item: number): Path => ['services', index, 'servers', item, 'address'];
     return differingFamilies(service?.listen?.address, addresses, pathOf);
   });
-  return [...routers, ...services, ...unicastFamilies(file)];
+  return [...routers, ...services];
 }
 
 /** A VRID is unique on an interface, for each family: IPv4 and IPv6 virtual routers are separate (RFC 9568, 1.7). */
@@ -72,6 +72,16 @@ export function checkVrids(file: FileDraft): readonly Finding[] {
  */
 export function checkListeners(file: FileDraft): readonly Finding[] {
   return [...listenersElsewhere(file), ...repeatedListeners(file), ...adminClashes(file)];
+}
+
+/** Link-local ones stand for themselves on each interface: the same one on every network is what people choose. */
+function keyOf(file: FileDraft, address: string, path: Path): string {
+  if (!isLocal(address)) return address;
+  return `${address} ${JSON.stringify(file.virtualRouters?.[Number(path[1])]?.interface)}`;
+}
+
+function isLocal(address: string): boolean {
+  return isLinkLocal(parseIp(address) ?? new Uint8Array());
 }
 
 function nodeAddresses(file: FileDraft): readonly Place[] {
@@ -108,25 +118,15 @@ function differingFamilies(
   });
 }
 
-function unicastFamilies(file: FileDraft): readonly Finding[] {
-  return (file.virtualRouters ?? []).flatMap((router, index) => {
-    const family = ipFamily(router?.addresses?.[0]?.address ?? '');
-    const other = nodeAddresses(file).find(
-      ({ address, path }) => path[2] === 'address' && ipFamily(address) !== family,
-    );
-    if (router?.mode !== 'unicast' || family === undefined || other === undefined) return [];
-    const what = `IPv${family} adverts cannot go from node to node, ${formatPath(other.path)} is not IPv${family}`;
-    return [atValue(['virtualRouters', index, 'mode'], what, 'write multicast')];
-  });
-}
-
 function listenersElsewhere(file: FileDraft): readonly Finding[] {
   if (!knowsVirtualAddresses(file)) return [];
-  const virtual = virtualAddresses(file).map((place) => place.address);
+  const virtual = virtualAddresses(file)
+    .map((place) => place.address)
+    .filter((address) => !isLocal(address));
   const some = virtual.slice(0, 4).join(' or ') + (virtual.length > 4 ? ' or ...' : '');
   return (file.services ?? []).flatMap((service, index) => {
     const address = service?.listen?.address;
-    if (address === undefined || virtual.includes(address)) return [];
+    if (address === undefined || isLocal(address) || virtual.includes(address)) return [];
     const mend = `listen on ${some}, or add it to a virtual router`;
     return [atValue(['services', index, 'listen'], `${address} is no virtual address`, mend)];
   });

@@ -3,6 +3,7 @@
  * and says nothing about what it does not know, so that one mistake is reported once.
  */
 
+import { checkAdvertSources, checkFirstAddresses, checkReachable } from './cross-check-ipv6.ts';
 import { checkNames, checkNodeMaps } from './cross-check-names.ts';
 import { checkAddresses, checkFamilies, checkListeners, checkVrids } from './cross-check-network.ts';
 import { checkSyncGroups, checkTrackers, checkVersions } from './cross-check-routers.ts';
@@ -20,6 +21,9 @@ export function crossCheck(file: FileDraft): readonly Finding[] {
     checkNodeMaps,
     checkAddresses,
     checkFamilies,
+    checkFirstAddresses,
+    checkReachable,
+    checkAdvertSources,
     checkVrids,
     checkListeners,
     checkVersions,

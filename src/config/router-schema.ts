@@ -150,7 +150,8 @@ export const virtualRouter = section(
       'eth0',
     ),
     addresses: list(
-      'The virtual addresses, of one family; without a length an address stands alone (/32, /128).',
+      'The virtual addresses, of one family; without a length an address stands alone (/32, /128). ' +
+        'IPv6: a link-local one first.',
       hostPrefix('A virtual address.', '10.9.0.100/24'),
       1,
       255,

@@ -30,6 +30,8 @@ type Member = {
   readonly name: string;
   readonly group: string | undefined;
   isLinkUp: boolean;
+  /** Whether its adverts have an address to leave from. */
+  hasSource: boolean;
   health: ReportedHealth;
   state: Transition['to'];
   /** What keeps it out now; undefined: it takes part. */
@@ -61,6 +63,7 @@ export class Fitness {
       name,
       group,
       isLinkUp,
+      hasSource: true,
       health,
       state: 'initialize',
       fault: undefined,
@@ -76,6 +79,13 @@ export class Fitness {
   onLink(name: string, isLinkUp: boolean): void {
     this.#change(name, (member) => {
       member.isLinkUp = isLinkUp;
+    });
+  }
+
+  /** The IPv6 link-local address, which is not there by itself as an IPv4 one is. */
+  onSource(name: string, hasSource: boolean): void {
+    this.#change(name, (member) => {
+      member.hasSource = hasSource;
     });
   }
 
@@ -202,8 +212,12 @@ export class Fitness {
   }
 }
 
-function ownFaults({ isLinkUp, health }: Member): readonly string[] {
-  return isLinkUp ? health.faults : ['its interface is down or has no carrier', ...health.faults];
+function ownFaults({ isLinkUp, hasSource, health }: Member): readonly string[] {
+  return [
+    ...(isLinkUp ? [] : ['its interface is down or has no carrier']),
+    ...(isLinkUp && !hasSource ? ['its interface has no IPv6 link-local address that is ready for use'] : []),
+    ...health.faults,
+  ];
 }
 
 function causeOf({ doing }: Member, cause: TransitionCause): string {

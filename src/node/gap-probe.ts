@@ -5,8 +5,11 @@ import type { Clock, Timer } from '../runtime/index.ts';
 export type GapProbeTarget = {
   readonly address: string;
   readonly port: number;
-  /** The node's own address: a connection from the virtual one would be answered to whoever holds it. */
-  readonly source: string;
+  /**
+   * The node's own address: a connection from the virtual one would be answered to whoever holds it. Undefined: the
+   * kernel chooses, and it does not choose a virtual one (they are deprecated) while it has another.
+   */
+  readonly source: string | undefined;
 };
 
 const intervalMs = 2;

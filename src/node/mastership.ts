@@ -10,7 +10,7 @@ export type RouterRole = {
   readonly state: RouterState;
   readonly epoch: number;
   readonly priority: number;
-  /** The node's own address on the LAN. */
+  /** Where its adverts come from; :: until that is known. */
   readonly address: string;
 };
 
@@ -71,6 +71,14 @@ export class Mastership {
     const role = this.#own.get(router);
     if (role === undefined || role.priority === priority) return;
     this.#own.set(router, { ...role, priority });
+    this.announce();
+  }
+
+  /** Where this node's adverts come from has been found out. */
+  onOwnAddress(router: string, address: string): void {
+    const role = this.#own.get(router);
+    if (role === undefined || role.address === address) return;
+    this.#own.set(router, { ...role, address });
     this.announce();
   }
 

@@ -1,6 +1,15 @@
 import { createSocket } from 'node:dgram';
+import { ipFamily } from '../base/index.ts';
 import type { NodeConfig } from '../config/index.ts';
 import { OperatorError } from '../runtime/index.ts';
+
+/**
+ * What a connection to `target` is made from: the node's own address, or, where that is of the other family, whatever
+ * the kernel chooses. It leaves virtual addresses out while it has another (they are host addresses, IPv6 deprecated).
+ */
+export function sourceFor(target: string, ownAddress: string): string | undefined {
+  return ipFamily(target) === ipFamily(ownAddress) ? ownAddress : undefined;
+}
 
 /**
  * Throws OperatorError `NODE_ADDRESS` unless the node's address is this host's. With another host's address, by a wrong

@@ -10,6 +10,7 @@ import type { Clock, Logger, Native, Random, Service } from '../runtime/index.ts
 import type { Change } from '../sync/index.ts';
 import type { ServerAction } from './admin-api.ts';
 import type { EventLog } from './events.ts';
+import { sourceFor } from './own-address.ts';
 import { keyOf, splitKey } from './replicated-state.ts';
 import type { Override, ReplicatedState } from './replicated-state.ts';
 import { checkConfig, serverSpecs, workerService } from './settings.ts';
@@ -21,7 +22,7 @@ import { WorkerPool } from './worker-pool.ts';
 export type ServiceManagerOptions = {
   readonly services: readonly ServiceConfig[];
   readonly workers: number;
-  /** Where health checks leave from: the node's own address. */
+  /** Where health checks leave from, those to servers of its family: the node's own address. */
   readonly checkSource: string;
 };
 
@@ -201,7 +202,7 @@ export class ServiceManager implements Service {
           server: server.name,
           address: server.address,
           port: service.check?.port ?? server.port,
-          source: this.#options.checkSource,
+          source: sourceFor(server.address, this.#options.checkSource),
           check,
         }));
     });

@@ -32,27 +32,20 @@ export function nodeOf(config: Config, path: string, nodeName = hostname()): Nod
   throw new OperatorError('NO_SUCH_NODE', `${path} has no node ${nodeName}`, `name one of ${known} with --node`);
 }
 
-/**
- * The virtual routers of this node; `keys` holds the content of every HMAC key file. Throws OperatorError
- * `IPV6_ROUTER`: elections over IPv6 are not there yet.
- */
+/** The virtual routers of this node; `keys` holds the content of every HMAC key file. */
 export function routerSpecs(config: Config, { self, peer }: NodeIdentity, keys: Keys): readonly RouterSpec[] {
-  const ipv6 = config.virtualRouters.find((router) => router.family === 6);
-  if (ipv6 !== undefined) {
-    const what = `virtual router ${ipv6.name} has IPv6 addresses, which this version cannot elect a holder for`;
-    throw new OperatorError('IPV6_ROUTER', what, 'give it IPv4 addresses');
-  }
   return config.virtualRouters.map((router) => ({
     name: router.name,
     version: router.version,
     vrid: router.vrid,
     interface: forNode(router.interface, self.name),
+    family: router.family,
     addresses: router.addresses,
     priority: forNode(router.priority, self.name),
     advertIntervalMs: router.advertIntervalMs,
     preempt: router.preempt,
     preemptDelayMs: router.preemptDelayMs,
-    ownAddress: self.address,
+    ownAddress: router.family === 6 && router.mode === 'multicast' ? undefined : self.address,
     unicastPeer: router.mode === 'unicast' ? peer?.address : undefined,
     checksum: checksumWords[router.checksum],
     simplePassword: router.simplePassword,

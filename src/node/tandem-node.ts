@@ -27,7 +27,7 @@ import { HealthPolicy } from './health-policy.ts';
 import { Hooks } from './hooks/hooks.ts';
 import { Mastership } from './mastership.ts';
 import { renderMetrics } from './metrics.ts';
-import { requireOwnAddress } from './own-address.ts';
+import { requireOwnAddress, sourceFor } from './own-address.ts';
 import { PeerLink } from './peer-link.ts';
 import { plainReport, readFailover, readTakeOver } from './peer-requests.ts';
 import { PreemptGate } from './preempt-gate.ts';
@@ -105,6 +105,7 @@ export class TandemNode {
       onReady: () => this.#mastership.repeatPeerRoles(),
       isPreemptPermitted: () => this.#preemptGate.isPermitted,
       onEpoch: (router, epoch) => this.#mastership.onOwnChange(router, 'active', epoch),
+      onSource: (router, address) => this.#mastership.onOwnAddress(router, address),
       health: (router) => this.#trackers.health(router),
       onState: (router, to, epoch, cause) => this.#onRouterState(router, to, epoch, cause),
       onFailed: (error) => {
@@ -279,7 +280,8 @@ export class TandemNode {
   #probeTarget(routers: readonly string[]): GapProbeTarget | undefined {
     const addresses = this.#addressesOf(routers);
     const service = this.#options.config.services.find(({ listen }) => addresses.includes(listen.address));
-    return service && { ...service.listen, source: this.#options.identity.self.address };
+    const { self } = this.#options.identity;
+    return service && { ...service.listen, source: sourceFor(service.listen.address, self.address) };
   }
 
   #addressesOf(routers: readonly string[]): readonly string[] {
@@ -322,7 +324,7 @@ function initialRoles(routers: readonly RouterSpec[]) {
   return Object.fromEntries(
     routers.map(({ name, priority, ownAddress }) => [
       name,
-      { state: 'initialize', epoch: 0, priority, address: ownAddress } as const,
+      { state: 'initialize', epoch: 0, priority, address: ownAddress ?? '::' } as const,
     ]),
   );
 }

@@ -25,6 +25,8 @@ export type VrrpManagerPorts = {
   readonly onState: (router: string, state: RouterState, epoch: number, cause: string) => void;
   /** The active node has claimed another epoch without a change of state. */
   readonly onEpoch: (router: string, epoch: number) => void;
+  /** Where the adverts of an IPv6 virtual router come from. */
+  readonly onSource: (router: string, address: string) => void;
   readonly health: (router: string) => ReportedHealth;
   readonly isPreemptPermitted: () => boolean;
   /** It cannot run at all, for a reason that an operator has to mend. */
@@ -156,6 +158,9 @@ export class VrrpManager implements Service {
         this.#ports.onState(router, to, epoch, cause);
         return;
       }
+      case 'source-found':
+        this.#ports.onSource(report.router, report.address);
+        return;
       case 'epoch-claimed':
         if (this.#epochs.get(report.router) === report.epoch) return;
         this.#epochs.set(report.router, report.epoch);

@@ -2,7 +2,7 @@
  * The vrrp process: elections and virtual addresses, and nothing that could delay them. It reads no file, writes no log
  * and serves nobody; what it does it reports to the main process. When that one is gone, it gives everything up.
  */
-import { assert, ipFamily, parseIp } from '../base/index.ts';
+import { assert, formatIp, parseIp } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
 import { OperatorError, PreciseClock, errnoName, keepCompiledCode, loadNative } from '../runtime/index.ts';
 import type { LogFields } from '../runtime/index.ts';
@@ -15,9 +15,10 @@ import {
   removeVirtualInterface,
 } from '../vip/io/index.ts';
 import type { AddressReport } from '../vip/io/index.ts';
-import { Ipv6Transport, RawTransport, VirtualRouter } from '../vrrp/io/index.ts';
+import { Ipv6Transport, RawTransport, VirtualRouter, linkLocalAddress } from '../vrrp/io/index.ts';
 import type { RouterAuthentication, RouterStatus, Transport, VirtualRouterOptions } from '../vrrp/io/index.ts';
 import { Fitness } from './fitness.ts';
+import { LinkLocalSource } from './link-local-source.ts';
 import { openVirtualInterface } from './virtual-interface.ts';
 import type { Footing } from './virtual-interface.ts';
 import { virtualInterfaceSpec } from './vrrp-protocol.ts';
@@ -38,6 +39,8 @@ type RunningRouter = {
   readonly spec: RouterSpec;
   readonly router: VirtualRouter;
   readonly announcer: Announcer;
+  /** Undefined: the configuration says where adverts leave from. */
+  readonly source: LinkLocalSource | undefined;
 };
 
 const native = loadNative();
@@ -56,6 +59,8 @@ const fitness = new Fitness({
     report({ type: 'transition', router, from, to, cause, reasons, epoch }),
 });
 const virtualInterfaces: Addresses[] = [];
+/** Of all virtual routers: none of them is a node's own, whatever interface it is on. */
+let virtualAddresses: readonly Uint8Array[] = [];
 
 keepCompiledCode();
 process.on('message', (message) => void handle(message as VrrpCommand));
@@ -116,6 +121,7 @@ async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
   await startRehearsal(specs);
   const fifo = native.scheduleFifo(fifoPriority);
   const locked = native.lockMemory();
+  virtualAddresses = specs.flatMap(({ addresses }) => addresses.map(({ address }) => bytesOf(address)));
   try {
     for (const spec of specs) await startRouter(spec);
   } catch (error) {
@@ -152,11 +158,13 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
     onEpoch: (epoch) => report({ type: 'epoch-claimed', router: spec.name, epoch }),
     onAddressError: (operation, error) => tell(spec.name, `could not ${operation} addresses`, { err: describe(error) }),
   });
-  const running = { spec, router, announcer };
+  const source = spec.ownAddress === undefined ? linkLocalSource(spec, router) : undefined;
+  const running = { spec, router, announcer, source };
   routers.set(spec.name, running);
   parent.routers.add(running);
   fitness.add(spec.name, spec.syncGroup, parent.addresses.link?.up === true, spec.health);
   router.handle({ type: 'preempt-permitted', isPermitted: isPreemptPermitted });
+  if (source !== undefined) findSource(running);
   await router.start();
 }
 
@@ -169,13 +177,38 @@ function optionsOf(spec: ConfiguredRouter): VirtualRouterOptions {
     advertIntervalMs: spec.advertIntervalMs,
     preempt: spec.preempt,
     preemptDelayMs: spec.preemptDelayMs,
-    ownAddress: bytesOf(spec.ownAddress),
+    ownAddress: bytesOf(spec.ownAddress ?? '::'),
     addresses: spec.addresses.map(({ address }) => bytesOf(address)),
     unicastPeer: spec.unicastPeer === undefined ? undefined : bytesOf(spec.unicastPeer),
     checksumForm: spec.checksum,
     authentication: authenticationOf(spec),
     epoch: spec.epoch,
   };
+}
+
+/** The router is kept out of the election until the address is there; the link may have taken the one that it had. */
+function findSource({ spec, source }: RunningRouter): void {
+  fitness.onSource(spec.name, false);
+  source?.look();
+}
+
+function linkLocalSource({ name, interface: interfaceName }: RouterSpec, router: VirtualRouter): LinkLocalSource {
+  return new LinkLocalSource({
+    clock,
+    find: () => linkLocalAddress(interfaceName, virtualAddresses),
+    onReady: (address) => {
+      router.setOwnAddress(address);
+      report({ type: 'source-found', router: name, address: formatIp(address) });
+      fitness.onSource(name, true);
+    },
+    onMissing: () =>
+      tell(
+        name,
+        `waits for an IPv6 link-local address on ${interfaceName}; it needs net.ipv6.conf.${interfaceName}.` +
+          'disable_ipv6=0 and an addr_gen_mode that is not none',
+        {},
+      ),
+  });
 }
 
 /** Version 2's password and version 3's seals exclude each other; the configuration has been checked. */
@@ -224,7 +257,10 @@ async function openInterface(interfaceName: string): Promise<Interface> {
     for (const { spec } of onInterface) tell(spec.name, message, fields);
   };
   const changeLink = (up: boolean): void => {
-    for (const { spec } of onInterface) fitness.onLink(spec.name, up);
+    for (const running of onInterface) {
+      if (up && running.source !== undefined) findSource(running);
+      fitness.onLink(running.spec.name, up);
+    }
   };
   const addresses = new Addresses(
     { interfaceName, addressLifetimeMs: addressLifetimeDefaultMs },
@@ -250,12 +286,11 @@ async function openInterface(interfaceName: string): Promise<Interface> {
 
 async function openTransport(spec: RouterSpec): Promise<Transport> {
   const isMulticast = spec.unicastPeer === undefined;
-  const family = ipFamily(spec.ownAddress);
-  const key = `${spec.interface} ${isMulticast} ${family}`;
+  const key = `${spec.interface} ${isMulticast} ${spec.family}`;
   const open = transports.get(key);
   if (open !== undefined) return open;
   const options = { interfaceName: spec.interface, isMulticast };
-  const transport = family === 6 ? new Ipv6Transport(options, { native }) : new RawTransport(options);
+  const transport = spec.family === 6 ? new Ipv6Transport(options, { native }) : new RawTransport(options);
   await transport.start();
   transports.set(key, transport);
   return transport;
@@ -273,6 +308,7 @@ function onAddressLost(onInterface: Iterable<RunningRouter>, vip: IpPrefix): voi
 /** Releases everything with a goodbye, and ends. */
 async function giveUp(): Promise<void> {
   fitness.end();
+  for (const { source } of routers.values()) source?.stop();
   await Promise.all([...routers.values()].map(({ router }) => router.stop()));
   await Promise.all([...routers.values()].map(({ announcer }) => announcer.stop()));
   await Promise.all(virtualInterfaces.map((addresses) => addresses.stop()));

@@ -1,6 +1,5 @@
 /** What the node's main process and its vrrp process say to each other. Everything here survives a structured clone. */
-import { ipFamily } from '../base/index.ts';
-import type { IpPrefix } from '../base/index.ts';
+import type { IpFamily, IpPrefix } from '../base/index.ts';
 import type { LogFields } from '../runtime/index.ts';
 import type { VirtualInterfaceSpec } from '../vip/index.ts';
 import type { HmacAuthentication } from '../vrrp/io/index.ts';
@@ -11,14 +10,15 @@ export type RouterSpec = {
   readonly version: 2 | 3;
   readonly vrid: number;
   readonly interface: string;
+  readonly family: IpFamily;
   readonly addresses: readonly IpPrefix[];
   /** As configured; the health says what it is now. */
   readonly priority: number;
   readonly advertIntervalMs: number;
   readonly preempt: boolean;
   readonly preemptDelayMs: number;
-  /** Where adverts leave from. */
-  readonly ownAddress: string;
+  /** Where adverts leave from; undefined: the interface's link-local address, which the vrrp process finds. */
+  readonly ownAddress: string | undefined;
   /** Undefined: multicast. */
   readonly unicastPeer: string | undefined;
   /** What the checksum of version 3 over IPv4 covers; `auto`: as the peer has it. */
@@ -51,8 +51,7 @@ export type ReportedHealth = {
   readonly faults: readonly string[];
 };
 /** The router's own interface, in virtual MAC mode. */
-export function virtualInterfaceSpec({ interface: parentName, vrid, addresses }: RouterSpec): VirtualInterfaceSpec {
-  const family = ipFamily(addresses[0]?.address ?? '') ?? 4;
+export function virtualInterfaceSpec({ interface: parentName, family, vrid }: RouterSpec): VirtualInterfaceSpec {
   return { parentName, family, vrid };
 }
 
@@ -102,6 +101,8 @@ export type VrrpReport =
       readonly reasons: readonly string[];
       readonly epoch: number;
     }
+  /** The link-local address that the router's adverts leave from is ready; before it joins the election. */
+  | { readonly type: 'source-found'; readonly router: string; readonly address: string }
   /** Claimed by the active node; the transition to active has told it already, if there was one. */
   | { readonly type: 'epoch-claimed'; readonly router: string; readonly epoch: number }
   | { readonly type: 'address-event'; readonly router: string; readonly message: string; readonly fields: LogFields }

@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
+import { formatEndpoint } from '../../src/base/index.ts';
 import type { NodeEvent, StatusDocument } from '../../src/node/index.ts';
 import type { ForgeryKind } from './forge.ts';
 import type { Lab } from './lab.ts';
@@ -65,8 +66,8 @@ export async function transitionsOf(node: TandemNode): Promise<readonly string[]
 }
 
 /** The balancers that have the virtual address on an interface, whatever they think of themselves. */
-export async function holders(lab: Lab): Promise<readonly BalancerName[]> {
-  const has = await Promise.all(balancers.map((name) => lab.host(name).hasAddress(virtualAddress)));
+export async function holders(lab: Lab, address: string = virtualAddress): Promise<readonly BalancerName[]> {
+  const has = await Promise.all(balancers.map((name) => lab.host(name).hasAddress(address)));
   return balancers.filter((_, index) => has[index]);
 }
 
@@ -83,13 +84,18 @@ export async function rolesOf(lab: Lab, pair: Pair): Promise<Roles> {
 }
 
 /** Waits until the node alone has the virtual address, serves, and the client's frames for it go there. */
-export async function waitForHolder(lab: Lab, node: TandemNode, timeoutMs = 10_000): Promise<void> {
+export async function waitForHolder(
+  lab: Lab,
+  node: TandemNode,
+  timeoutMs = 10_000,
+  address: string = virtualAddress,
+): Promise<void> {
   const { name } = node.host;
   const look = async (): Promise<true> => {
-    const holding = await holders(lab);
+    const holding = await holders(lab, address);
     if (holding.join() !== name) throw new Error(`the address is on: ${holding.join()}`);
-    const server = await whoServes(lab);
-    const holder = await holderForClient(lab);
+    const server = await whoServes(lab, servicePort, address);
+    const holder = await holderForClient(lab, address);
     if (holder !== name) throw new Error(`${server} serves, but the client goes to ${holder ?? 'nobody'}`);
     return true;
   };
@@ -140,16 +146,20 @@ export function certainGapMs({ longestGap }: ProberReport): number {
 }
 
 /** The name of the server that answers a new connection of the client's. */
-export async function whoServes(lab: Lab, port: number = servicePort): Promise<string> {
-  const url = `http://${virtualAddress}:${port}/who`;
+export async function whoServes(
+  lab: Lab,
+  port: number = servicePort,
+  address: string = virtualAddress,
+): Promise<string> {
+  const url = `http://${formatEndpoint(address, port)}/who`;
   const { stdout, stderr, code } = await lab.host('client').exec(['curl', '-sS', '-m', '3', url]);
   if (code !== 0) throw new Error(`${url}: ${stderr.trim()}`);
   return stdout.trim();
 }
 
 /** The host whose MAC address the client has for the virtual address; undefined if it has none, or has not asked. */
-export async function holderForClient(lab: Lab): Promise<string | undefined> {
-  const entry = (await lab.host('client').neighbours()).find(({ address }) => address === virtualAddress);
+export async function holderForClient(lab: Lab, wanted: string = virtualAddress): Promise<string | undefined> {
+  const entry = (await lab.host('client').neighbours()).find(({ address }) => address === wanted);
   if (entry?.mac === undefined) return undefined;
   for (const host of lab.hosts) {
     const links = (await host.execJson(['ip', '-j', 'link', 'show', 'lan0'])) as { address: string }[];

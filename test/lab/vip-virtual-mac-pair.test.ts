@@ -91,6 +91,7 @@ function startRouter(name: HostName, priority: number): Router {
     version: 3,
     vrid: 51,
     interface: 'eth0',
+    family: 4,
     addresses: [{ address: vip, prefixLength: 24 }],
     priority,
     advertIntervalMs: 100,

@@ -6,7 +6,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseIp } from '../../src/base/index.ts';
-import { loadNative, systemClock } from '../../src/runtime/index.ts';
+import { loadNative } from '../../src/runtime/index.ts';
 import { encodeVrrpIpv6Packet, vrrpGroupIpv6 } from '../../src/vrrp/index.ts';
 import { Ipv6Transport, RawTransport, linkLocalAddress } from '../../src/vrrp/io/index.ts';
 import type { Transport, TransportOptions } from '../../src/vrrp/io/index.ts';
@@ -144,7 +144,7 @@ function describeIpv6(): void {
     it('leaves from the link-local address of its interface, which is not a virtual one', async () => {
       run('ip', 'address', 'add', 'fe80::1/64', 'dev', 'lan-a', 'nodad');
       const virtual = parseIp('fe80::1') ?? new Uint8Array();
-      const own = await linkLocalAddress('lan-a', [virtual], { clock: systemClock });
+      const own = await linkLocal('lan-a', [virtual]);
       expect([own.subarray(0, 2), own]).toEqual([Uint8Array.of(0xfe, 0x80), expect.not.objectContaining(virtual)]);
       run('ip', 'address', 'delete', 'fe80::1/64', 'dev', 'lan-a');
     });
@@ -152,8 +152,13 @@ function describeIpv6(): void {
 }
 
 async function openIpv6Pair(): Promise<TransportPair> {
-  const linkLocal = (interfaceName: string) => linkLocalAddress(interfaceName, [], { clock: systemClock });
   return openPair(openIpv6, await linkLocal('lan-a'), await linkLocal('lan-b'));
+}
+
+/** Its ports are tried for duplicates when the namespace is new. */
+function linkLocal(interfaceName: string, except: readonly Uint8Array[] = []): Promise<Uint8Array> {
+  const find = (): Uint8Array | undefined => linkLocalAddress(interfaceName, except);
+  return vi.waitUntil(find, { timeout: 5000, interval: 20 });
 }
 
 function openIpv6(options: TransportOptions): Transport {

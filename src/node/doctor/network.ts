@@ -1,9 +1,11 @@
 /** The host's interfaces, addresses and settings, as far as the configuration needs them. */
 import { access, constants, readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
+import { formatIp, parseIp } from '../../base/index.ts';
 import type { Config, VirtualRouterConfig } from '../../config/index.ts';
 import { Rtnetlink } from '../../vip/io/index.ts';
 import type { Link } from '../../vip/io/index.ts';
+import { linkLocalAddress } from '../../vrrp/io/index.ts';
 import type { NodeIdentity } from '../settings.ts';
 import { doubtful, failing, well } from './finding.ts';
 import type { Finding } from './finding.ts';
@@ -21,7 +23,12 @@ export async function checkNetwork(config: Config, { self }: NodeIdentity): Prom
         return [failing('interface', `there is no ${name} (virtual router ${router.name})`, `choose one of ${names}`)];
       }
       const routers = config.virtualRouters.filter((one) => one.interface[self.name] === name);
-      return [...linkFindings(link, self.address), ...(await settingFindings(name, routers))];
+      return [
+        ...linkFindings(link),
+        ...(routers.every(hasLinkLocalSource) ? [] : [addressFinding(name, self.address)]),
+        ...(routers.some(hasLinkLocalSource) ? [linkLocalFinding(name, config.virtualRouters)] : []),
+        ...(await settingFindings(name, routers)),
+      ];
     }),
   );
   return [...findings.flat(), ...syncFindings(config, self)];
@@ -44,16 +51,31 @@ async function readLinks(): Promise<readonly Link[]> {
   }
 }
 
-function linkFindings({ name, up }: Link, address: string): readonly Finding[] {
-  const isThere = addressesOf(name).includes(address);
+function linkFindings({ name, up }: Link): readonly Finding[] {
   return [
     up
       ? well('interface', `${name} is up`)
       : failing('interface', `${name} is down or has no carrier`, `ip link set ${name} up; look at the cable`),
-    isThere
-      ? well('interface', `${name} has ${address}`)
-      : failing('interface', `${name} does not have ${address}, this node's address`, `ip address add it to ${name}`),
   ];
+}
+
+function addressFinding(name: string, address: string): Finding {
+  return addressesOf(name).includes(address)
+    ? well('interface', `${name} has ${address}`)
+    : failing('interface', `${name} does not have ${address}, this node's address`, `ip address add it to ${name}`);
+}
+
+/** As in `routerSpecs`. */
+function hasLinkLocalSource({ family, mode }: VirtualRouterConfig): boolean {
+  return family === 6 && mode === 'multicast';
+}
+
+function linkLocalFinding(name: string, routers: readonly VirtualRouterConfig[]): Finding {
+  const virtual = routers.flatMap(({ addresses }) => addresses.flatMap(({ address }) => parseIp(address) ?? []));
+  const own = linkLocalAddress(name, virtual);
+  if (own !== undefined) return well('interface', `${name} has the link-local address ${formatIp(own)}`);
+  const mend = `sysctl net.ipv6.conf.${name}.disable_ipv6=0 and .addr_gen_mode=0; ip -6 address shows a duplicate`;
+  return failing('interface', `${name} has no IPv6 link-local address that is ready for use`, mend);
 }
 
 function syncFindings({ sync }: Config, { address, syncAddress }: NodeIdentity['self']): readonly Finding[] {

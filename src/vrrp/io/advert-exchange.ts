@@ -1,5 +1,5 @@
 /** The packets of one virtual router: what it sends, what it believes of what comes in, and the counts of both. */
-import { assert, fail, ok } from '../../base/index.ts';
+import { assert, fail, isLinkLocal, ok } from '../../base/index.ts';
 import type { Result } from '../../base/index.ts';
 import type { Clock } from '../../runtime/index.ts';
 import type { AcceptedAdvert, AuthenticationView, ChecksumForm, DropReason, RouterView } from '../index.ts';
@@ -29,11 +29,11 @@ export type AdvertExchangePorts = {
 };
 
 export class AdvertExchange {
-  readonly #options: VirtualRouterOptions;
+  #options: VirtualRouterOptions;
   readonly #ports: AdvertExchangePorts;
   readonly #destination: Uint8Array;
   readonly #seal: AdvertSeal;
-  readonly #view: RouterView;
+  #view: RouterView;
   /** Undefined: what is sent has no seal. */
   readonly #sealKey: SealKey | undefined;
   #unsubscribe: (() => void) | undefined;
@@ -80,6 +80,13 @@ export class AdvertExchange {
 
   stop(): void {
     this.#unsubscribe?.();
+  }
+
+  /** Where the next adverts leave from; of the same family as before. */
+  setOwnAddress(ownAddress: Uint8Array): void {
+    assert(ownAddress.length === this.#options.ownAddress.length, 'a virtual router is of one family');
+    this.#options = { ...this.#options, ownAddress };
+    this.#view = { ...this.#view, ownAddress };
   }
 
   send(priority: number): Result<void, SendFailure> {
@@ -172,6 +179,5 @@ function passwordOf(authentication: AuthenticationView | undefined): Uint8Array 
 
 /** An IPv6 virtual router's link-local address comes first in its adverts (RFC 9568, 5.2.9). */
 function rankInAdvert(address: Uint8Array): number {
-  const isLinkLocal = address.length === 16 && address[0] === 0xfe && ((address[1] ?? 0) & 0xc0) === 0x80;
-  return isLinkLocal ? 0 : 1;
+  return isLinkLocal(address) ? 0 : 1;
 }

@@ -5,6 +5,7 @@ import type { RouterAuthentication } from './advert-keys.ts';
 import type { RouterCounters } from './router-counters.ts';
 import type { SendFailure, Transport } from './transport.ts';
 
+/** `ownAddress` may be unspecified (::) until the router joins the election. */
 export type VirtualRouterOptions = RouterConfig & {
   readonly name: string;
   readonly vrid: number;

@@ -8,7 +8,7 @@
  * The state is always ahead of the world: the machine answers an input at once, while claiming addresses may take its
  * time. So the work waits in a queue, of which a step out of the active state takes away what has not begun.
  */
-import { formatIp } from '../../base/index.ts';
+import { assert, formatIp } from '../../base/index.ts';
 import type { Timer } from '../../runtime/index.ts';
 import type { AcceptedAdvert, RouterEffect, RouterInput, RouterState, StateKind, TransitionCause } from '../index.ts';
 import { initialState, nextDeadlineMs, step } from '../index.ts';
@@ -37,7 +37,7 @@ export class VirtualRouter {
   readonly #work: WorkQueue;
   readonly #counters: MutableCounters = zeroCounters();
   readonly #exchange: AdvertExchange;
-  readonly #options: VirtualRouterOptions;
+  #options: VirtualRouterOptions;
   #state: RouterState;
   #sinceMs: number;
   #timer: Timer | undefined;
@@ -75,6 +75,13 @@ export class VirtualRouter {
 
   handle(command: RouterCommand): void {
     this.#step(command);
+  }
+
+  /** Only while the router is out of the election: the others know an active one by its address. */
+  setOwnAddress(ownAddress: Uint8Array): void {
+    assert(this.#state.kind === 'initialize', 'an address is changed before the election');
+    this.#options = { ...this.#options, ownAddress };
+    this.#exchange.setOwnAddress(ownAddress);
   }
 
   status(): RouterStatus {

@@ -64,7 +64,7 @@ virtualRouters:
   - name: six
     vrid: 7
     interface: {a: eth1, b: ens3}
-    addresses: ['2001:db8::100', '2001:db8::101/64']
+    addresses: ['FE80::0100', '2001:db8::101/64']
     advertInterval: 40.95s
     priority: {a: 10, b: 254}
     preempt: true
@@ -108,7 +108,7 @@ log: {level: debug}
       interface: { a: 'eth1', b: 'ens3' },
       family: 6,
       addresses: [
-        { address: '2001:db8::100', prefixLength: 128 },
+        { address: 'fe80::100', prefixLength: 128 },
         { address: '2001:db8::101', prefixLength: 64 },
       ],
       advertIntervalMs: 40_950,
@@ -184,7 +184,7 @@ virtualRouters: [{name: r, vrid: 1, interface: lo, addresses: [10.0.0.9], priori
   });
 
   test('may use a VRID for IPv4 and IPv6 on one interface, or on two interfaces', () => {
-    const six = "  - {name: six, vrid: 51, interface: eth0, addresses: ['2001:db8::1']}\n";
+    const six = "  - {name: six, vrid: 51, interface: eth0, addresses: ['fe80::1', '2001:db8::1']}\n";
     const other = '  - {name: other, vrid: 51, interface: eth1, addresses: [10.8.0.1]}\n';
     expect(parsed(pairWith(['services:', `${six}${other}services:`])).virtualRouters).toHaveLength(3);
   });
@@ -225,6 +225,13 @@ test('version 2 may have a password, which is warned about', () => {
     'virtual router web: simplePassword protects nothing, everybody on the LAN can read it',
   ]);
   expect(configWarnings(parsed(pair))).toEqual([]);
+});
+
+test('virtual routers on several interfaces may have the same link-local address', () => {
+  const six = (vrid: number, name: string): string =>
+    `  - {name: ${name}, vrid: ${vrid}, interface: ${name}, addresses: ['fe80::1/64']}\n`;
+  const config = parsed(pairWith(['services:', `${six(1, 'eth1')}${six(1, 'eth2')}services:`]));
+  expect(config.virtualRouters.map(({ family }) => family)).toEqual([4, 6, 6]);
 });
 
 describe('the virtual MAC', () => {

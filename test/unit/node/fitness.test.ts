@@ -38,6 +38,26 @@ describe('a router alone', () => {
     expect(node.trace()).toEqual(['a initialize -> backup (link-up)']);
   });
 
+  it('stays out until its adverts have an address to leave from', () => {
+    const node = setup({ a: undefined });
+    node.fitness.onSource('a', false);
+    const fault = 'its interface has no IPv6 link-local address that is ready for use';
+    expect(node.trace()).toEqual([`a backup -> initialize (fault: ${fault})`]);
+    node.fitness.onSource('a', true);
+    expect(node.trace()).toEqual(['a initialize -> backup (fault-cleared)']);
+  });
+
+  it('comes back for its link when that has taken the address away, which is back later', () => {
+    const node = setup({ a: undefined });
+    node.fitness.onLink('a', false);
+    node.fitness.onSource('a', false);
+    expect(node.fitness.faults('a')).toEqual(['its interface is down or has no carrier']);
+    node.fitness.onLink('a', true);
+    node.trace();
+    node.fitness.onSource('a', true);
+    expect(node.trace()).toEqual(['a initialize -> backup (link-up)']);
+  });
+
   it('takes a health that is told before the router is there', () => {
     const node = setup({});
     node.fitness.onHealth('a', ill);

@@ -17,6 +17,13 @@ describe('Mastership', () => {
     expect([mastership.own('web')?.priority, trace]).toEqual([50, ['send web=backup@0 db=backup@0']]);
   });
 
+  it('tells the peer where its adverts come from, when that has been found out', () => {
+    const { mastership, trace } = setup();
+    mastership.onOwnAddress('web', 'fe80::1');
+    mastership.onOwnAddress('web', 'fe80::1');
+    expect([mastership.own('web')?.address, trace]).toEqual(['fe80::1', ['send web=backup@0 db=backup@0']]);
+  });
+
   it('fences where the peer is active, and lifts the fence when it is not any more', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7) });

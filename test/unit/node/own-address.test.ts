@@ -1,5 +1,11 @@
-import { describe, expect, it } from 'vitest';
-import { requireOwnAddress } from '../../../src/node/own-address.ts';
+import { describe, expect, it, test } from 'vitest';
+import { requireOwnAddress, sourceFor } from '../../../src/node/own-address.ts';
+
+test('connections of the other family leave from where the kernel chooses', () => {
+  expect(sourceFor('10.9.0.21', '10.9.0.11')).toBe('10.9.0.11');
+  expect(sourceFor('2001:db8::21', '2001:db8::11')).toBe('2001:db8::11');
+  expect(sourceFor('2001:db8::21', '10.9.0.11')).toBeUndefined();
+});
 
 describe('requireOwnAddress', () => {
   it('is content with an address of this host', async () => {

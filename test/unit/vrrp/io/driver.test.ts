@@ -267,6 +267,20 @@ describe('packets', () => {
     expect(counters.ignored).toMatchObject({ 'lower-priority': 1, 'not-due': 0 });
   });
 
+  it('leave from another address when that has been changed before the election', async () => {
+    const { clock, router, log, settle, other } = await bench();
+    const sources: string[] = [];
+    other.subscribe((packet) => sources.push(formatIp(packet.subarray(12, 16))));
+    expect(() => router.setOwnAddress(addressB)).toThrow('before the election');
+    router.handle({ type: 'link-down' });
+    router.setOwnAddress(Uint8Array.of(192, 0, 2, 250));
+    router.handle({ type: 'link-up' });
+    clock.advance(downMs);
+    await settle();
+    expect([sources, router.status().activeAddress]).toEqual([['192.0.2.250'], '192.0.2.250']);
+    expect(log).toContain('backup -> active: active-silent');
+  });
+
   it('go to the peer alone in unicast', async () => {
     const { clock, log, settle, other } = await bench({ options: { unicastPeer: addressB } });
     const destinations: string[] = [];
