@@ -46,6 +46,17 @@ export const unicastV3: Flavour = {
   advertIntervalMs: 100,
 };
 
+/** Link-local first, as both want it. */
+export const multicastV3Ipv6: Flavour = {
+  name: 'VRRPv3, IPv6, multicast',
+  addresses: ['fe80::100/64', '2001:db8:9::100/64'],
+  isUnicast: false,
+  keepalived: { version: 3 },
+  tandem: {},
+  wire: { ...v3, group: { address: 'ff02::12', mac: '33:33:00:00:00:12' } },
+  advertIntervalMs: 100,
+};
+
 export const multicastV2: Flavour = {
   name: 'VRRPv2, IPv4, multicast',
   addresses: ['10.9.0.100/24'],
@@ -76,4 +87,4 @@ export function multicastV2WithPassword(password: string): Flavour {
   };
 }
 
-export const flavours: readonly Flavour[] = [multicastV3, unicastV3, multicastV2];
+export const flavours: readonly Flavour[] = [multicastV3, unicastV3, multicastV3Ipv6, multicastV2];

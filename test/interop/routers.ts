@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { startCapture } from '../lab/capture.ts';
 import type { Capture } from '../lab/capture.ts';
-import type { Host } from '../lab/host.ts';
+import type { Host, HostAddress } from '../lab/host.ts';
 import { startKeepalived } from '../lab/keepalived.ts';
 import type { Keepalived } from '../lab/keepalived.ts';
 import { createLab } from '../lab/lab.ts';
@@ -55,7 +55,7 @@ const addressOf = (name: HostName): string => `10.9.0.${10 + Number(name.slice(1
 const topology: Topology = {
   networks: ['lan'],
   hosts: {
-    observer: { lan: ['10.9.0.10/24'] },
+    observer: { lan: ['10.9.0.10/24', '2001:db8:9::10/64'] },
     ...Object.fromEntries(hostNames.map((name) => [name, { lan: [`${addressOf(name)}/24`] }])),
   },
 };
@@ -86,7 +86,7 @@ export class Lan {
 
   async open(): Promise<void> {
     this.#lab = await createLab(topology);
-    const present = await Promise.all(hostNames.map((name) => this.lab.host(name).addresses()));
+    const present = await Promise.all(hostNames.map((name) => addressesOf(this.lab.host(name))));
     for (const { address } of present.flat()) this.#ownAddresses.add(address);
   }
 
@@ -142,7 +142,7 @@ export class Lan {
   }
 
   /** Waits until the last adverts, as many as the others' patience and more, are of this router alone. */
-  async waitForSpeaker(router: Router, timeoutMs = 10_000): Promise<void> {
+  async waitForSpeaker(router: Router, timeoutMs = 20_000): Promise<void> {
     const isAlone = (): boolean => {
       const last = this.adverts().slice(-alone);
       return last.length === alone && last.every(({ source, priority }) => source === router.address && priority > 0);
@@ -232,6 +232,15 @@ function stopper(process: LabProcess): () => Promise<void> {
 
 function otherOf(name: HostName): HostName {
   return name === 'r1' ? 'r2' : 'r1';
+}
+
+/** Complete: the kernel makes the link-local one when the cable has been plugged in. */
+async function addressesOf(host: Host): Promise<readonly HostAddress[]> {
+  const look = async (): Promise<readonly HostAddress[] | undefined> => {
+    const addresses = await host.addresses();
+    return addresses.some(({ address }) => address.startsWith('fe80:')) ? addresses : undefined;
+  };
+  return waitUntil(look, { timeoutMs: 5_000, what: `${host.name} has a link-local address` });
 }
 
 /** IPv6 adverts come from the link-local address. */

@@ -75,7 +75,8 @@ describe.each(flavours)('$name', (flavour) => {
       );
       const kinds = new Set(announced.map(({ kind, flags }) => `${kind} ${flags}`.trim()));
       // Hosts differ in what they learn from: some take requests, some replies.
-      const expected = address.includes(':') ? ['neighbour-advertisement router+override'] : ['request', 'reply'];
+      // None of the hosts forwards, so nobody may take one for a router (RFC 4861, 7.2.5).
+      const expected = address.includes(':') ? ['neighbour-advertisement override'] : ['request', 'reply'];
       expect([...kinds]).toEqual(expected);
     }
   });
@@ -112,7 +113,7 @@ function messages(adverts: readonly SeenAdvert[]): string[] {
 
 /** Another address of the same network. */
 function addressLike(address: string): string {
-  return address.includes(':') ? `${address}99/64` : `${address.replace(/\d+$/, '199')}/24`;
+  return address.includes(':') ? `${address.replace(/[^:]+$/, '199')}/64` : `${address.replace(/\d+$/, '199')}/24`;
 }
 
 function distancesMs(adverts: readonly SeenAdvert[]): number[] {

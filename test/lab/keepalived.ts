@@ -98,7 +98,7 @@ function keepalivedConfig(routerId: string, instance: KeepalivedInstance, { glob
       ? []
       : [`unicast_src_ip ${unicast.source}`, 'unicast_peer {', `  ${unicast.peer}`, '}', 'check_unicast_src']),
     'virtual_ipaddress {',
-    ...addresses.map((address) => `  ${address} dev ${instance.interface}`),
+    ...addresses.map((address) => `  ${address}`),
     '}',
     ...lines,
   ];
