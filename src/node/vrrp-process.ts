@@ -227,6 +227,7 @@ function addressPort(spec: RouterSpec, addresses: Addresses, announcer: Announce
       await addresses.release(spec.addresses);
     },
     announce: () => announcer.announce(spec.addresses),
+    silence: () => announcer.silence(),
   };
 }
 

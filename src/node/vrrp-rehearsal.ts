@@ -99,6 +99,7 @@ export class Rehearsal {
         await this.#addresses.release(this.#vips);
       },
       announce: () => announcer.announce(this.#vips),
+      silence: () => announcer.silence(),
     };
   }
 }

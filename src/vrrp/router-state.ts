@@ -50,6 +50,13 @@ export type BackupState = Common & {
   readonly activeAdvertIntervalMs: number;
   /** When the active router counts as dead. Undefined while a fence stands: the sync link says that it lives. */
   readonly activeDownAtMs: number | undefined;
+  /**
+   * An interval before that: when this node looks whether it is awake itself. Undefined: it has looked, or the time is
+   * too short for it.
+   */
+  readonly wakeAtMs: number | undefined;
+  /** It was not, and has begun to listen anew: once in a silence. */
+  readonly hasOverslept: boolean;
   /** What that was before the death of the peer's process moved it forward; undefined: it has not been moved. */
   readonly regularDownAtMs: number | undefined;
   /** From when on an active router of lower priority is not followed any more; undefined: it is, or there is none. */
@@ -66,6 +73,8 @@ export type BackupState = Common & {
 export type ActiveState = Common & {
   readonly kind: 'active';
   readonly nextAdvertAtMs: number;
+  /** After a stall: it says nothing until then, and goes on if nobody else is heard; undefined: it is well. */
+  readonly listensUntilMs: number | undefined;
   readonly grace: Grace | undefined;
   /** Advert intervals in a row whose adverts could not be sent, but for the current one if it is still good. */
   readonly missedAdverts: number;
@@ -155,7 +164,9 @@ export type RouterEffect =
   | { readonly type: 'release-addresses' }
   | { readonly type: 'send-advert'; readonly priority: number }
   /** Gratuitous ARP or unsolicited neighbour advertisements for all addresses. */
-  | { readonly type: 'announce' };
+  | { readonly type: 'announce' }
+  /** At once: what of the announcements is still to come does not come. */
+  | { readonly type: 'silence' };
 
 export type PromotionCause = 'active-silent' | 'active-resigned' | 'peer-died' | 'preempt';
 
@@ -200,6 +211,8 @@ export const ignoreReasons = [
   'stale-epoch',
   'known-epoch',
   'already-counted',
+  'overslept',
+  'listening',
 ] as const;
 export type IgnoreReason = (typeof ignoreReasons)[number];
 
@@ -232,9 +245,9 @@ export function nextDeadlineMs(state: RouterState): number | undefined {
     case 'initialize':
       return undefined;
     case 'backup':
-      return state.activeDownAtMs;
+      return state.wakeAtMs ?? state.activeDownAtMs;
     case 'active':
-      return state.nextAdvertAtMs;
+      return state.listensUntilMs ?? state.nextAdvertAtMs;
   }
 }
 

@@ -30,6 +30,7 @@ export function becomeActive(config: RouterConfig, from: RouterState, promotion:
       kind: 'active',
       epoch,
       nextAdvertAtMs: toMicroseconds(nowMs + config.advertIntervalMs),
+      listensUntilMs: undefined,
       grace,
       missedAdverts: 0,
       lastAdvertFailed: false,
@@ -67,7 +68,8 @@ export function becomeBackup(config: RouterConfig, from: RouterState, demotion: 
     active: to?.active,
     heardAtMs: to?.advertIntervalMs === undefined ? undefined : nowMs,
     activeAdvertIntervalMs,
-    activeDownAtMs: isFenced ? undefined : downAtMs(config.version, from.priority, activeAdvertIntervalMs, nowMs),
+    ...(isFenced ? fenced : listening(config.version, from.priority, activeAdvertIntervalMs, nowMs)),
+    hasOverslept: false,
     regularDownAtMs: undefined,
     preemptAtMs: undefined,
     promotionCause: 'active-silent',
@@ -99,14 +101,20 @@ export function resign(config: RouterConfig, from: RouterState, nowMs: number): 
   return { ...backup, effects: leaveWithGoodbye(from, 'backup', 'resign') };
 }
 
-/** When an active router that was heard at `nowMs` counts as dead. */
-export function downAtMs(
+type Timer = Pick<BackupState, 'activeDownAtMs' | 'wakeAtMs'>;
+
+/** The down timer while the sync link says that the peer is active. */
+export const fenced: Timer = { activeDownAtMs: undefined, wakeAtMs: undefined };
+
+/** The down timer of a backup to which the active router was heard, or is given its whole time, at `nowMs`. */
+export function listening(
   version: AdvertVersion,
   priority: number,
   activeAdvertIntervalMs: number,
   nowMs: number,
-): number {
-  return toMicroseconds(nowMs + activeDownIntervalMs(priority, activeAdvertIntervalMs, version));
+): Timer {
+  const activeDownAtMs = toMicroseconds(nowMs + activeDownIntervalMs(priority, activeAdvertIntervalMs, version));
+  return { activeDownAtMs, wakeAtMs: toMicroseconds(activeDownAtMs - activeAdvertIntervalMs) };
 }
 
 /** What a router knows in every state. */

@@ -23,12 +23,17 @@ const missedAdvertsMax = 3;
 /** In a lasting conflict the addresses are announced anew this often at most; adverts are cheap, announcements not. */
 const reannounceIntervalMs = 1000;
 
+/**
+ * The longest advert interval at which a router that has stalled listens before it yields: until then two may hold the
+ * addresses, and an overlap is to be over within 200 ms.
+ */
+const listenIntervalMaxMs = 100;
+
+/** For an advert that is a little late. */
+const listenMarginMs = 5;
+
 export function stepActive(config: RouterConfig, state: ActiveState, input: RouterInput, nowMs: number): RouterStep {
-  if (hasStalled(config, state, nowMs)) {
-    const yielded = becomeBackup(config, state, { cause: 'stall', nowMs });
-    const then = stepBackup(config, yielded.state, input, nowMs);
-    return { ...then, effects: [...yielded.effects, ...then.effects] };
-  }
+  if (hasStalled(config, state, nowMs)) return onStall(config, state, input, nowMs);
   switch (input.type) {
     case 'startup':
       return ignore(state, 'already-running');
@@ -53,6 +58,7 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
     case 'advert-send-failed':
       return onSendFailed(config, state, nowMs);
     case 'advert-wanted':
+      if (state.listensUntilMs !== undefined) return ignore(state, 'listening');
       return stay(state, [{ type: 'send-advert', priority: state.priority }]);
     case 'claim-failed':
       return becomeBackup(config, state, { cause: 'claim-failed', nowMs });
@@ -79,10 +85,32 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
  */
 function hasStalled(config: RouterConfig, state: ActiveState, nowMs: number): boolean {
   const { version, advertIntervalMs } = config;
-  return nowMs > state.nextAdvertAtMs + activeDownIntervalMs(state.priority, advertIntervalMs, version);
+  const dueAtMs = state.listensUntilMs ?? state.nextAdvertAtMs;
+  return nowMs > dueAtMs + activeDownIntervalMs(state.priority, advertIntervalMs, version);
+}
+
+/**
+ * Another one is active by now, unless the whole host stood still, and with it whoever else runs there. At short
+ * intervals that takes no time to find out: another one is heard within an interval. At long ones it yields at once.
+ */
+function onStall(config: RouterConfig, state: ActiveState, input: RouterInput, nowMs: number): RouterStep {
+  const { advertIntervalMs } = config;
+  if (state.listensUntilMs !== undefined || advertIntervalMs > listenIntervalMaxMs)
+    return yieldAfterStall(config, state, input, nowMs);
+  const listensUntilMs = toMicroseconds(nowMs + advertIntervalMs + listenMarginMs);
+  const { state: next, effects } = stepActive(config, { ...state, listensUntilMs }, input, nowMs);
+  return { state: next, effects: [{ type: 'silence' }, ...effects], ignored: 'listening' };
+}
+
+/** Whatever has come is for a backup. */
+function yieldAfterStall(config: RouterConfig, state: ActiveState, input: RouterInput, nowMs: number): RouterStep {
+  const yielded = becomeBackup(config, state, { cause: 'stall', nowMs });
+  const then = stepBackup(config, yielded.state, input, nowMs);
+  return { ...then, effects: [...yielded.effects, ...then.effects] };
 }
 
 function onTimeout(config: RouterConfig, state: ActiveState, nowMs: number): RouterStep {
+  if (state.listensUntilMs !== undefined) return onListened(config, state, state.listensUntilMs, nowMs);
   if (nowMs < state.nextAdvertAtMs) return ignore(state, 'not-due');
   const going: ActiveState = {
     ...state,
@@ -94,6 +122,21 @@ function onTimeout(config: RouterConfig, state: ActiveState, nowMs: number): Rou
   return stay(going, [{ type: 'send-advert', priority: state.priority }]);
 }
 
+/** Nobody else is active: this one has been so all the time. */
+function onListened(config: RouterConfig, state: ActiveState, listensUntilMs: number, nowMs: number): RouterStep {
+  return nowMs < listensUntilMs ? ignore(state, 'not-due') : speakAgain(config, state, nowMs);
+}
+
+/** The announcements, which were silenced, begin anew. */
+function speakAgain(config: RouterConfig, state: ActiveState, nowMs: number): RouterStep {
+  const nextAdvertAtMs = toMicroseconds(nowMs + config.advertIntervalMs);
+  const reannounceAtMs = nowMs + reannounceIntervalMs;
+  return stay({ ...state, listensUntilMs: undefined, nextAdvertAtMs, reannounceAtMs }, [
+    { type: 'send-advert', priority: state.priority },
+    { type: 'announce' },
+  ]);
+}
+
 /** Counted from the deadline, not from now: timers are late by a part of a millisecond, and at 10 ms that adds up. */
 function followingAdvertAtMs(config: RouterConfig, state: ActiveState, nowMs: number): number {
   const onScheduleMs = state.nextAdvertAtMs + config.advertIntervalMs;
@@ -101,6 +144,7 @@ function followingAdvertAtMs(config: RouterConfig, state: ActiveState, nowMs: nu
 }
 
 function onAdvert(config: RouterConfig, state: ActiveState, advert: AdvertInput, nowMs: number): RouterStep {
+  if (advert.priority === 0 && state.listensUntilMs !== undefined) return speakAgain(config, state, nowMs);
   if (advert.priority === 0) {
     // Who resigns has been active, beside us: its neighbours may still believe in it.
     const { effects, ...announced } = announcement(state, nowMs);
@@ -110,6 +154,8 @@ function onAdvert(config: RouterConfig, state: ActiveState, advert: AdvertInput,
       ...effects,
     ]);
   }
+  // It was elected while this one stood still, whatever its priority.
+  if (state.listensUntilMs !== undefined) return yieldAfterStall(config, state, advert, nowMs);
   const other: RemoteRouter = { address: advert.source, priority: advert.priority };
   const to = { active: other, advertIntervalMs: advert.advertIntervalMs };
   const grace = graceInForce(state, nowMs);

@@ -3,7 +3,7 @@ import { compareIp } from '../base/index.ts';
 import type { AdvertInput, BackupState, FenceInput, RouterConfig, RouterInput, RouterStep } from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
 import { skewMs, toMicroseconds } from './timing.ts';
-import { becomeActive, becomeInitialize, downAtMs } from './transitions.ts';
+import { becomeActive, becomeInitialize, fenced, listening } from './transitions.ts';
 
 /**
  * For the last advert of a peer, priority 0 or late, after the end of its sync link: to give addresses up takes a vrrp
@@ -57,9 +57,28 @@ export function stepBackup(config: RouterConfig, state: BackupState, input: Rout
 }
 
 function onTimeout(config: RouterConfig, state: BackupState, nowMs: number): RouterStep {
-  if (state.activeDownAtMs === undefined) return ignore(state, 'fenced');
-  if (nowMs < state.activeDownAtMs) return ignore(state, 'not-due');
+  const { activeDownAtMs, wakeAtMs } = state;
+  if (activeDownAtMs === undefined) return ignore(state, 'fenced');
+  if (nowMs < (wakeAtMs ?? activeDownAtMs)) return ignore(state, 'not-due');
+  if (hasOverslept(state, nowMs)) return listenAnew(config, state, nowMs);
+  if (nowMs < activeDownAtMs) return stay({ ...state, wakeAtMs: undefined });
   return becomeActive(config, state, { cause: state.promotionCause, nowMs });
+}
+
+/**
+ * Whoever stood still cannot say that another one was silent. Where both nodes run on one host, a pause of that host
+ * leaves the backup with a timer that has run out and the active router with an advert that it is about to send. Such a
+ * pause begins within an interval of the last advert and lasts beyond the timer's end: it makes this look, an interval
+ * before the end, late by an interval at least. A process that was stopped alone finds what it missed in its socket.
+ */
+function hasOverslept({ wakeAtMs, activeAdvertIntervalMs, hasOverslept }: BackupState, nowMs: number): boolean {
+  return wakeAtMs !== undefined && !hasOverslept && nowMs - wakeAtMs > activeAdvertIntervalMs / 2;
+}
+
+/** Once in a silence: a backup that is late again and again still takes over in the end. */
+function listenAnew(config: RouterConfig, state: BackupState, nowMs: number): RouterStep {
+  const timer = listening(config.version, state.priority, state.activeAdvertIntervalMs, nowMs);
+  return ignore({ ...state, ...timer, hasOverslept: true }, 'overslept');
 }
 
 function onAdvert(config: RouterConfig, state: BackupState, advert: AdvertInput, nowMs: number): RouterStep {
@@ -67,18 +86,26 @@ function onAdvert(config: RouterConfig, state: BackupState, advert: AdvertInput,
   const active = { address: advert.source, priority: advert.priority };
   const preemptAtMs = preemptionAtMs(config, state, advert, nowMs);
   // Whoever said that it was dead: it is not.
-  const alive: BackupState = { ...state, active, heardAtMs: nowMs, preemptAtMs, regularDownAtMs: undefined };
+  const alive: BackupState = {
+    ...state,
+    active,
+    heardAtMs: nowMs,
+    preemptAtMs,
+    regularDownAtMs: undefined,
+    hasOverslept: false,
+  };
+  const timer = listening(config.version, state.priority, advert.advertIntervalMs, nowMs);
   if (preemptAtMs !== undefined && preemptAtMs <= nowMs) {
     // Not arming the timer anew is what preempts: it runs out although there are adverts.
     // A fence ends with the first advert that is heard: then it runs from now on.
-    const runningMs = state.regularDownAtMs ?? state.activeDownAtMs;
-    const activeDownAtMs = runningMs ?? downAtMs(config.version, state.priority, advert.advertIntervalMs, nowMs);
-    return ignore({ ...alive, activeDownAtMs, promotionCause: 'preempt' }, 'lower-priority');
+    const activeDownAtMs = state.regularDownAtMs ?? state.activeDownAtMs;
+    const running = activeDownAtMs === undefined ? timer : { activeDownAtMs };
+    return ignore({ ...alive, ...running, promotionCause: 'preempt' }, 'lower-priority');
   }
   return stay({
     ...alive,
+    ...timer,
     activeAdvertIntervalMs: advert.advertIntervalMs,
-    activeDownAtMs: downAtMs(config.version, state.priority, advert.advertIntervalMs, nowMs),
     promotionCause: 'active-silent',
   });
 }
@@ -109,7 +136,7 @@ function onPreemptPermitted(
     ...state,
     isPreemptPermitted,
     preemptAtMs: undefined,
-    activeDownAtMs: downAtMs(config.version, state.priority, state.activeAdvertIntervalMs, nowMs),
+    ...listening(config.version, state.priority, state.activeAdvertIntervalMs, nowMs),
     promotionCause: 'active-silent',
   });
 }
@@ -124,7 +151,7 @@ function onFence(state: BackupState, { epoch, address, priority }: FenceInput): 
   const { regularDownAtMs } = state;
   if (state.heardAtMs === undefined && state.activeDownAtMs !== undefined) {
     const active = { address, priority };
-    return stay({ ...known, active, activeDownAtMs: undefined, regularDownAtMs: undefined });
+    return stay({ ...known, ...fenced, active, regularDownAtMs: undefined });
   }
   if (regularDownAtMs === undefined) return epoch > state.epoch ? stay(known) : ignore(state, 'known-epoch');
   // Its sync link was cut off, but is there again.
@@ -142,8 +169,7 @@ function onFenceLifted(
   // A peer that says it is not active is as good as a priority-0 advert. One that is silent may still be active, and
   // gets the time for three adverts.
   if (cause === 'peer-resigned') return stay(expectResignation(config, state, nowMs));
-  const activeDownAtMs = downAtMs(config.version, state.priority, state.activeAdvertIntervalMs, nowMs);
-  return stay({ ...state, activeDownAtMs });
+  return stay({ ...state, ...listening(config.version, state.priority, state.activeAdvertIntervalMs, nowMs) });
 }
 
 /**
@@ -166,13 +192,25 @@ function onPeerProcessDied(config: RouterConfig, state: BackupState, address: Ui
   const shortenedMs = toMicroseconds(Math.max(advertOverdueAtMs, nowMs + peerDiedMarginMs));
   if (activeDownAtMs <= shortenedMs) return ignore(state, 'due-sooner');
   const regularDownAtMs = state.regularDownAtMs ?? activeDownAtMs;
-  return stay({ ...state, activeDownAtMs: shortenedMs, regularDownAtMs, promotionCause: 'peer-died' });
+  return stay({
+    ...state,
+    activeDownAtMs: shortenedMs,
+    wakeAtMs: undefined,
+    regularDownAtMs,
+    promotionCause: 'peer-died',
+  });
 }
 
 function expectResignation(config: RouterConfig, state: BackupState, nowMs: number): BackupState {
   const skew = skewMs(state.priority, state.activeAdvertIntervalMs, config.version);
   const activeDownAtMs = toMicroseconds(nowMs + skew);
-  return { ...state, activeDownAtMs, regularDownAtMs: undefined, promotionCause: 'active-resigned' };
+  return {
+    ...state,
+    activeDownAtMs,
+    wakeAtMs: undefined,
+    regularDownAtMs: undefined,
+    promotionCause: 'active-resigned',
+  };
 }
 
 /** The timer that runs contains the skew once, be it a down interval or a resignation: only the skew moves. */
@@ -183,11 +221,12 @@ function onPriorityChanged(config: RouterConfig, state: BackupState, priority: n
     skewMs(priority, activeAdvertIntervalMs, config.version) -
     skewMs(state.priority, activeAdvertIntervalMs, config.version);
   const moved = (atMs: number | undefined) => (atMs === undefined ? undefined : toMicroseconds(atMs + moveMs));
-  const { activeDownAtMs, regularDownAtMs } = state;
+  const { activeDownAtMs, wakeAtMs, regularDownAtMs } = state;
   return stay({
     ...state,
     priority,
     activeDownAtMs: moved(activeDownAtMs),
+    wakeAtMs: moved(wakeAtMs),
     regularDownAtMs: moved(regularDownAtMs),
   });
 }

@@ -40,6 +40,7 @@ export function printEffect(effect: RouterEffect): string {
     case 'claim-addresses':
     case 'release-addresses':
     case 'announce':
+    case 'silence':
       return effect.type;
   }
 }
@@ -60,15 +61,21 @@ export function printState(state: RouterState): string {
         state.active === undefined ? 'unknown' : `${formatIp(state.active.address)}/${state.active.priority}`;
       const down = state.activeDownAtMs === undefined ? 'fenced' : `down at ${state.activeDownAtMs}`;
       const regular = state.regularDownAtMs === undefined ? '' : ` instead of ${state.regularDownAtMs}`;
+      const look = state.wakeAtMs === undefined ? '' : `, look at ${state.wakeAtMs}`;
+      const overslept = state.hasOverslept ? ', overslept' : '';
       const yielded = state.hasYielded ? ', yielded' : '';
       const preempting = state.preemptAtMs === undefined ? '' : `, preempting from ${state.preemptAtMs}`;
       const every = `every ${state.activeAdvertIntervalMs}`;
-      return `backup, ${common}, active ${active} ${every}, ${down}${regular}${yielded}${preempting}`;
+      return `backup, ${common}, active ${active} ${every}, ${down}${look}${regular}${overslept}${yielded}${preempting}`;
     }
     case 'active': {
       const grace = state.grace === undefined ? '' : `, ${state.grace.kind} until ${state.grace.untilMs}`;
       const missed = state.missedAdverts === 0 ? '' : `, missed ${state.missedAdverts}`;
-      return `active, ${common}, advert at ${state.nextAdvertAtMs}${grace}${missed}`;
+      const next =
+        state.listensUntilMs === undefined
+          ? `advert at ${state.nextAdvertAtMs}`
+          : `listens until ${state.listensUntilMs}`;
+      return `active, ${common}, ${next}${grace}${missed}`;
     }
   }
 }

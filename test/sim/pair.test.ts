@@ -83,16 +83,60 @@ describe('a backup whose sync link is reset', () => {
       }
     }
   });
+});
 
-  function settled(seed: number): { world: World; active: Node; backup: Node } {
-    const world = new World(seed, randomConfigs);
-    world.start(noHooks);
+describe('a pair on one host that stands still', () => {
+  const seeds = Array.from({ length: 300 }, (_, index) => index + 1);
+
+  it('goes on as it was, where intervals are short and no packet is lost', () => {
+    for (const seed of seeds) {
+      const { world, active, backup } = settled(seed, shortIntervals);
+      standStill(world, () => world.between(0.1, 10));
+      expect([active.state.kind, backup.state.kind], seedAndTrace(seed, world)).toEqual(['active', 'backup']);
+    }
+  });
+
+  it('has one active node soon after, whatever the intervals are', () => {
+    for (const seed of seeds) {
+      const { world } = settled(seed);
+      standStill(world, () => world.between(0.1, 10));
+      const actives = nodeNames.filter((name) => world.nodes[name].state.kind === 'active');
+      expect(actives, seedAndTrace(seed, world)).toHaveLength(1);
+    }
+  });
+
+  /** Each node wakes up within a tenth of an interval, one or the other first. */
+  function standStill(world: World, intervals: () => number): void {
     const { advertIntervalMs } = world.nodes.a.config;
-    world.runUntil(world.between(20, 22) * advertIntervalMs);
-    const [active, backup] = world.nodes.a.state.kind === 'active' ? (['a', 'b'] as const) : (['b', 'a'] as const);
-    return { world, active: world.nodes[active], backup: world.nodes[backup] };
+    world.runUntil(world.nowMs + world.between(0, 1) * advertIntervalMs);
+    for (const name of nodeNames) world.pause(world.nodes[name]);
+    world.runUntil(world.nowMs + intervals() * advertIntervalMs);
+    const [first, second] = world.chance(0.5) ? (['a', 'b'] as const) : (['b', 'a'] as const);
+    world.resume(world.nodes[first]);
+    world.runUntil(world.nowMs + world.between(0, 0.1) * advertIntervalMs);
+    world.resume(world.nodes[second]);
+    world.runUntil(world.nowMs + 10 * advertIntervalMs);
+  }
+
+  function shortIntervals(random: Random): Record<NodeName, RouterConfig> {
+    const { a, b } = randomConfigs(random);
+    const short = { version: 3, advertIntervalMs: random.next() < 0.5 ? 10 : 100 } as const;
+    return { a: { ...a, ...short }, b: { ...b, ...short } };
   }
 });
+
+function settled(seed: number, configs = randomConfigs): { world: World; active: Node; backup: Node } {
+  const world = new World(seed, configs);
+  world.start(noHooks);
+  const { advertIntervalMs } = world.nodes.a.config;
+  world.runUntil(world.between(20, 22) * advertIntervalMs);
+  const [active, backup] = world.nodes.a.state.kind === 'active' ? (['a', 'b'] as const) : (['b', 'a'] as const);
+  return { world, active: world.nodes[active], backup: world.nodes[backup] };
+}
+
+function seedAndTrace(seed: number, world: World): string {
+  return `seed ${seed}\n${world.trace.slice(-12).join('\n')}`;
+}
 
 describe('the invariants', () => {
   const broken: readonly { what: string; machine: typeof step; breach: RegExp }[] = [

@@ -58,12 +58,16 @@ export class Invariants {
     }
   }
 
-  /** Whoever slept for as long as others wait yields before it speaks: one of them is active by now. */
+  /**
+   * Whoever slept for as long as others wait is not active any more, for all it knows: it yields before it speaks, or
+   * listens for an interval first.
+   */
   onAdvert(node: Node): void {
     const ownMs = this.#world.nowMs + node.clockAheadMs;
     const silentMs = ownMs - (this.#spokeAtMs[node.name] ?? ownMs);
     this.#spokeAtMs[node.name] = ownMs;
-    if (node.state.kind === 'active' && silentMs > this.#intervalMs + this.#downMs + toleranceMs) {
+    const hasSlept = silentMs > this.#intervalMs + this.#downMs + toleranceMs;
+    if (node.state.kind === 'active' && hasSlept && ownMs - node.wokeAtMs < this.#intervalMs) {
       this.#fail(`${node.name} speaks as if it had not slept for ${silentMs} ms`);
     }
   }

@@ -29,6 +29,8 @@ export type Node = {
   isLinkUp: boolean;
   /** Its clock is monotonic but not that of the world: it jumps forward when a virtual machine is moved. */
   clockAheadMs: number;
+  /** When it last went on after a pause or a jump of its clock, on its own clock. */
+  wokeAtMs: number;
   failsSends: boolean;
   failsClaims: boolean;
   /** What arrived while it was paused. */
@@ -139,6 +141,7 @@ export class World {
   /** As the driver does it: a backup reads what has arrived first; an active router may see its timer first. */
   resume(node: Node): void {
     node.isPaused = false;
+    node.wokeAtMs = this.nowMs + node.clockAheadMs;
     if (node.state.kind === 'active' && this.chance(0.5)) this.#perform(node, { type: 'timeout' });
     for (const read of node.inbox.splice(0)) read();
     this.#after(syncDelayMaxMs, () => this.connectSync());
@@ -167,6 +170,7 @@ export class World {
 
   jumpClock(node: Node, byMs: number): void {
     node.clockAheadMs += byMs;
+    node.wokeAtMs = this.nowMs + node.clockAheadMs;
     this.jumpedAtMs = this.nowMs;
   }
 
@@ -274,6 +278,7 @@ export class World {
         return;
       case 'release-addresses':
       case 'announce':
+      case 'silence':
         return;
     }
   }
@@ -339,6 +344,7 @@ function newNode(name: NodeName, config: RouterConfig): Node {
     isPaused: false,
     isLinkUp: true,
     clockAheadMs: 0,
+    wokeAtMs: 0,
     failsSends: false,
     failsClaims: false,
     inbox: [],

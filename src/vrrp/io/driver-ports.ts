@@ -39,6 +39,8 @@ export type AddressPort = {
   release(): Promise<void> | undefined;
   /** Starts announcing and returns; a release ends it. */
   announce(): void;
+  /** Ends announcing at once. */
+  silence(): void;
 };
 
 export type Transition = {

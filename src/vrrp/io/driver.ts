@@ -138,6 +138,9 @@ export class VirtualRouter {
       case 'claim-epoch':
         this.#ports.onEpoch(effect.epoch);
         return;
+      case 'silence':
+        this.#ports.addresses.silence();
+        return;
       case 'claim-addresses':
       case 'release-addresses':
       case 'send-advert':
@@ -189,7 +192,8 @@ export class VirtualRouter {
     this.#timerAtMs = deadlineMs;
     if (deadlineMs === undefined) return;
     const waitMs = Math.max(0, deadlineMs - this.#ports.clock.nowMs());
-    if (this.#state.kind !== 'backup' || waitMs <= downSoonMs) {
+    const isDownNext = this.#state.kind === 'backup' && this.#state.wakeAtMs === undefined;
+    if (!isDownNext || waitMs <= downSoonMs) {
       this.#timer = this.#ports.clock.after(waitMs, () => this.#onTimer());
       return;
     }

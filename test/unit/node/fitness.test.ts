@@ -199,8 +199,11 @@ function setup(routers: Readonly<Record<string, string | undefined>>) {
     /** What happened since it was asked last. */
     trace: () => trace.splice(0),
     becomeActive(name: string): void {
-      clock.advance(1_000);
-      handle(name, { type: 'timeout' });
+      // The first one finds that it is awake, or listens anew after so long a time; the second is the down timer's.
+      for (const _ of ['look', 'down']) {
+        clock.advance(1_000);
+        handle(name, { type: 'timeout' });
+      }
       trace = [];
     },
   };

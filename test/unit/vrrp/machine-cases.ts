@@ -23,6 +23,8 @@ const backup = {
   heardAtMs: nowMs - 500,
   activeAdvertIntervalMs: 1000,
   activeDownAtMs: nowMs + 2000,
+  wakeAtMs: nowMs + 1000,
+  hasOverslept: false,
   regularDownAtMs: undefined,
   preemptAtMs: undefined,
   promotionCause: 'active-silent',
@@ -32,6 +34,7 @@ const active = {
   ...common,
   kind: 'active',
   nextAdvertAtMs: nowMs + 500,
+  listensUntilMs: undefined,
   grace: undefined,
   missedAdverts: 0,
   lastAdvertFailed: false,
@@ -56,12 +59,27 @@ export const states = {
   },
   'backup that has heard nobody': { state: { ...backup, active: undefined, heardAtMs: undefined }, config },
   'backup whose peer died': {
-    state: { ...backup, activeDownAtMs: nowMs + 900, regularDownAtMs: nowMs + 2000, promotionCause: 'peer-died' },
+    state: {
+      ...backup,
+      activeDownAtMs: nowMs + 900,
+      wakeAtMs: undefined,
+      regularDownAtMs: nowMs + 2000,
+      promotionCause: 'peer-died',
+    },
     config: preempting,
   },
-  'backup, down timer due': { state: { ...backup, activeDownAtMs: nowMs }, config },
+  'backup, down timer due': { state: { ...backup, activeDownAtMs: nowMs, wakeAtMs: undefined }, config },
+  'backup that looks whether it is awake': {
+    state: { ...backup, activeDownAtMs: nowMs + 500, wakeAtMs: nowMs - 500 },
+    config,
+  },
+  'backup that has overslept': { state: { ...backup, activeDownAtMs: nowMs + 499, wakeAtMs: nowMs - 501 }, config },
+  'backup that has overslept again': {
+    state: { ...backup, activeDownAtMs: nowMs, wakeAtMs: nowMs - 1000, hasOverslept: true },
+    config,
+  },
   'fenced backup': {
-    state: { ...backup, heardAtMs: undefined, activeDownAtMs: undefined, hasYielded: true },
+    state: { ...backup, heardAtMs: undefined, activeDownAtMs: undefined, wakeAtMs: undefined, hasYielded: true },
     config: preempting,
   },
   active: { state: active, config },
@@ -74,6 +92,22 @@ export const states = {
   'has taken over': { state: { ...active, grace: { kind: 'take-over', untilMs: nowMs } }, config },
   'active, has just answered': { state: { ...active, reassertAtMs: nowMs + 1, reannounceAtMs: nowMs + 1 }, config },
   'active, late by its down interval': { state: { ...active, nextAdvertAtMs: nowMs - 3609.375 }, config },
+  'stalled at a short interval': {
+    state: { ...active, nextAdvertAtMs: nowMs - 3609.376 },
+    config: { ...config, advertIntervalMs: 100 },
+  },
+  listening: {
+    state: { ...active, nextAdvertAtMs: nowMs - 400, listensUntilMs: nowMs + 1 },
+    config: { ...config, advertIntervalMs: 100 },
+  },
+  'done listening': {
+    state: { ...active, nextAdvertAtMs: nowMs - 400, listensUntilMs: nowMs },
+    config: { ...config, advertIntervalMs: 100 },
+  },
+  'stalled while listening': {
+    state: { ...active, nextAdvertAtMs: nowMs - 900, listensUntilMs: nowMs - 361 },
+    config: { ...config, advertIntervalMs: 100 },
+  },
   stalled: { state: { ...active, nextAdvertAtMs: nowMs - 3609.376 }, config },
 } as const satisfies Record<string, { state: RouterState; config: RouterConfig }>;
 

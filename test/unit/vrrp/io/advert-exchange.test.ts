@@ -49,7 +49,12 @@ async function newLan(tapAddress = address('192.0.2.99')) {
     const router = new VirtualRouter(all, {
       transport: port,
       clock,
-      addresses: { claim: () => undefined, release: () => undefined, announce: () => undefined },
+      addresses: {
+        claim: () => undefined,
+        release: () => undefined,
+        announce: () => undefined,
+        silence: () => undefined,
+      },
       onTransition: () => undefined,
       onEpoch: () => undefined,
       onAddressError: () => undefined,

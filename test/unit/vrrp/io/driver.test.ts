@@ -68,6 +68,7 @@ async function bench(setup: Setup = {}): Promise<Bench> {
         claim: () => (log.push('claim'), claim?.()),
         release: () => (log.push('release'), release?.()),
         announce: () => (log.push('announce'), announce?.()),
+        silence: () => log.push('silence'),
       },
       onTransition: ({ from, to, cause }) => log.push(`${from} -> ${to}: ${cause}`),
       onEpoch: (epoch) => log.push(`epoch ${epoch}`),
@@ -336,14 +337,50 @@ describe('time', () => {
   it('lost in a freeze makes an active router yield before it sends anything', async () => {
     let frozenMs = 0;
     const { clock, log, router } = await bench({
+      options: { advertIntervalMs: 200 },
       clock: (inner) => ({ ...bound(inner), nowMs: () => inner.nowMs() + frozenMs }),
     });
-    clock.advance(downMs + 50);
+    clock.advance(2 * downMs + 100);
     const { advertsSent } = router.status().counters;
     frozenMs = 5000;
-    clock.advance(50);
+    clock.advance(100);
     expect(log.slice(-2)).toEqual(['active -> backup: stall', 'release']);
     expect(router.status().counters.advertsSent).toBe(advertsSent);
+  });
+});
+
+describe('a host that stood still', () => {
+  async function frozen() {
+    const freeze = { ms: 0 };
+    const made = await bench({
+      clock: (inner) => ({ ...bound(inner), nowMs: () => inner.nowMs() + freeze.ms }),
+    });
+    return { ...made, freeze };
+  }
+
+  it('makes an active router listen, and go on when nobody else is there', async () => {
+    const { clock, log, router, freeze } = await frozen();
+    clock.advance(downMs + 50);
+    const { advertsSent } = router.status().counters;
+    freeze.ms = 5000;
+    clock.advance(100);
+    expect(router.status().counters).toMatchObject({ advertsSent, ignored: { listening: 1 } });
+    expect(log.at(-1)).toBe('silence');
+    clock.advance(100);
+    expect(log.slice(-2).toSorted()).toEqual(['advert 100', 'announce']);
+    expect(router.status().counters.advertsSent).toBe(advertsSent + 1);
+    expect(log).not.toContain('active -> backup: stall');
+  });
+
+  it('makes a backup give the active router its time again', async () => {
+    const { clock, port, router, freeze } = await frozen();
+    port.deliver(packetOf(200));
+    clock.advance(50);
+    freeze.ms = 1000;
+    clock.advance(downMs - 60);
+    expect(router.status()).toMatchObject({ state: 'backup', counters: { ignored: { overslept: 1 } } });
+    clock.advance(downMs);
+    expect(router.status()).toMatchObject({ state: 'active', lastCause: 'active-silent' });
   });
 });
 
@@ -384,7 +421,8 @@ describe('the down timer', () => {
     const { clock, router } = await withWaiting(waiting);
     clock.advance(downMs);
     expect(router.status().state).toBe('active');
-    expect(waiting.length).toBeGreaterThan(900);
+    // 64 of them when it looks whether it is awake, and 64 in the end.
+    expect(waiting.length).toBeGreaterThan(860);
   });
 
   it('preempts in spite of adverts that it does not follow', async () => {
@@ -406,7 +444,12 @@ describe('two routers on a LAN', () => {
         {
           transport,
           clock,
-          addresses: { claim: () => undefined, release: () => undefined, announce: () => undefined },
+          addresses: {
+            claim: () => undefined,
+            release: () => undefined,
+            announce: () => undefined,
+            silence: () => undefined,
+          },
           onTransition: () => undefined,
           onEpoch: () => undefined,
           onAddressError: () => undefined,
