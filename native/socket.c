@@ -178,6 +178,14 @@ static napi_value packet_open(napi_env env, napi_callback_info info) {
   return int_result(env, fd);
 }
 
+// netlinkOpen(protocol) -> fd of a netlink socket; what is sent goes to the kernel.
+static napi_value netlink_open(napi_env env, napi_callback_info info) {
+  napi_value argv[ARGUMENTS_MAX];
+  arguments(env, info, argv);
+  int protocol = int_argument(env, argv[0]);
+  return call_result(env, socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+
 // rawOpen(family: 4 | 6, protocol) -> fd of a raw IP socket. Needs CAP_NET_RAW.
 static napi_value raw_open(napi_env env, napi_callback_info info) {
   napi_value argv[ARGUMENTS_MAX];
@@ -244,6 +252,7 @@ void export_socket(napi_env env, napi_value exports) {
   export_function(env, exports, "setOption", set_option);
   export_function(env, exports, "getOption", get_option);
   export_function(env, exports, "packetOpen", packet_open);
+  export_function(env, exports, "netlinkOpen", netlink_open);
   export_function(env, exports, "rawOpen", raw_open);
   export_function(env, exports, "sendTo", send_to);
   export_function(env, exports, "receiveIpv6", receive_ipv6);

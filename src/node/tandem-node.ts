@@ -223,7 +223,7 @@ export class TandemNode {
         clock: systemClock,
         logger: this.#logger,
         events: this.#events,
-        kernel: new Rtnetlink(),
+        kernel: new Rtnetlink({ native: loadNative() }),
         isServiceUsable: (service) => this.#services.isUsable(service),
         onHealth: (router, health) => this.#onHealth(router, health),
       },

@@ -26,7 +26,7 @@ export type VirtualInterfacePorts = {
  */
 export async function openVirtualInterface(spec: RouterSpec, ports: VirtualInterfacePorts): Promise<Footing> {
   const { parent, transport } = ports;
-  const kernel = new Rtnetlink();
+  const kernel = new Rtnetlink(ports);
   const virtualInterface = new VirtualInterface(virtualInterfaceSpec(spec), { kernel });
   const { name: interfaceName, macAddress } = virtualInterface;
   const handlers = {

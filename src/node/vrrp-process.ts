@@ -135,7 +135,7 @@ async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
 /** With one router, which is enough: what differs between them are numbers. */
 async function startRehearsal([spec]: readonly ConfiguredRouter[]): Promise<void> {
   if (spec === undefined) return;
-  rehearsal = new Rehearsal(optionsOf(spec), spec.addresses);
+  rehearsal = new Rehearsal(optionsOf(spec), spec.addresses, { native });
   await rehearsal.start();
   for (let round = 0; round < rehearsals; round++) await rehearsal.perform();
 }
@@ -234,7 +234,7 @@ function addressPort(spec: RouterSpec, addresses: Addresses, announcer: Announce
 async function openFooting(spec: RouterSpec, parent: Interface): Promise<Footing> {
   const transport = await openTransport(spec);
   if (!spec.virtualMac) {
-    await removeVirtualInterface(virtualInterfaceSpec(spec));
+    await removeVirtualInterface(virtualInterfaceSpec(spec), { native });
     return { addresses: parent.addresses, transport };
   }
   const footing = await openVirtualInterface(spec, {
@@ -266,7 +266,7 @@ async function openInterface(interfaceName: string): Promise<Interface> {
   const addresses = new Addresses(
     { interfaceName, addressLifetimeMs: addressLifetimeDefaultMs },
     {
-      kernel: new Rtnetlink(),
+      kernel: new Rtnetlink({ native }),
       clock,
       handlers: {
         onAddressLost: (vip) => onAddressLost(onInterface, vip),

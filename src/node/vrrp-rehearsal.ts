@@ -5,6 +5,7 @@
  */
 import type { IpPrefix } from '../base/index.ts';
 import { ManualClock, systemClock } from '../runtime/index.ts';
+import type { Native } from '../runtime/index.ts';
 import { Addresses, Announcer, MemoryKernel, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
 import { MemoryLan, VirtualRouter } from '../vrrp/io/index.ts';
 import type { AddressPort, VirtualRouterOptions } from '../vrrp/io/index.ts';
@@ -19,12 +20,13 @@ export class Rehearsal {
   readonly #clock = new ManualClock();
   readonly #addresses: Addresses;
   readonly #router: VirtualRouter;
-  readonly #kernel = new Rtnetlink();
+  readonly #kernel: Rtnetlink;
   #promotions = 0;
   #isUnderWay = false;
 
   /** `vips`: those of the options as they are configured. */
-  constructor(options: VirtualRouterOptions, vips: readonly IpPrefix[]) {
+  constructor(options: VirtualRouterOptions, vips: readonly IpPrefix[], dependencies: { native: Native }) {
+    this.#kernel = new Rtnetlink(dependencies);
     this.#vips = vips;
     this.#advertIntervalMs = options.advertIntervalMs;
     this.#addresses = memoryAddresses(this.#clock);
@@ -73,6 +75,8 @@ export class Rehearsal {
       // Longer than any down interval.
       this.#clock.advance(4 * this.#advertIntervalMs);
       await Promise.all(this.#vips.map((vip) => this.#kernel.add(interfaceOfNobody, vip, addressLifetimeDefaultMs)));
+      // What follows the claim, the announcements, would else be taken back by the resignation before it begins.
+      await promisesKept();
       this.#router.handle({ type: 'resign' });
       await promisesKept();
     } finally {

@@ -31,6 +31,8 @@ export type Native = {
   getOption(fd: number, level: number, option: number, value: Uint8Array): number;
   /** A socket that sends whole Ethernet frames out of an interface (AF_PACKET); it receives nothing. */
   packetOpen(interfaceIndex: number): number;
+  /** A netlink socket (AF_NETLINK); what is sent goes to the kernel. */
+  netlinkOpen(protocol: number): number;
   /** A raw IP socket of protocol `protocol`. Needs CAP_NET_RAW. */
   rawOpen(family: 4 | 6, protocol: number): number;
   /** Sends one datagram to an address, "192.0.2.1" or "2001:db8::1"; bytes that the kernel took. */

@@ -3,6 +3,7 @@ import { access, constants, readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { formatIp, parseIp } from '../../base/index.ts';
 import type { Config, VirtualRouterConfig } from '../../config/index.ts';
+import { loadNative } from '../../runtime/index.ts';
 import { Rtnetlink } from '../../vip/io/index.ts';
 import type { Link } from '../../vip/io/index.ts';
 import { linkLocalAddress } from '../../vrrp/io/index.ts';
@@ -35,7 +36,7 @@ export async function checkNetwork(config: Config, { self }: NodeIdentity): Prom
 }
 
 async function readLinks(): Promise<readonly Link[]> {
-  const kernel = new Rtnetlink();
+  const kernel = new Rtnetlink({ native: loadNative() });
   const ignore = (): void => undefined;
   kernel.open({
     onLink: ignore,

@@ -1,4 +1,5 @@
 /** Tells the link where the VIPs are: sends the announcements of the schedule out of a packet socket. */
+import { ipFamily } from '../../base/index.ts';
 import type { IpPrefix } from '../../base/index.ts';
 import type { Clock, Service, Timer } from '../../runtime/index.ts';
 import { announcementFrames, nextDeadlineMs, silent, step } from '../index.ts';
@@ -88,7 +89,9 @@ export class Announcer implements Service {
       this.#sendFailures++;
       return;
     }
-    for (const frame of announcementFrames(address, link.macAddress, this.#isIpv6Router(link.name))) {
+    // The answer is in a file, for which IPv4 does not wait.
+    const isRouter = ipFamily(address) === 6 && this.#isIpv6Router(link.name);
+    for (const frame of announcementFrames(address, link.macAddress, isRouter)) {
       if (this.#socket.send(link.index, frame) === undefined) this.#framesSent++;
       else this.#sendFailures++;
     }

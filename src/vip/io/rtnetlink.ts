@@ -1,23 +1,16 @@
 /**
- * Linux's side of `AddressKernel` and `LinkKernel` over rtnetlink. Two sockets: one asks, the other listens, since an
- * event that arrives amid the parts of an answer would tear it apart.
+ * Linux's side of `AddressKernel` and `LinkKernel` over rtnetlink. Three sockets: one asks what there is, one listens,
+ * since an event that arrives amid the parts of an answer would tear it apart, and one changes, without waiting.
  */
 import { writeFile } from 'node:fs/promises';
-import { getSystemErrorName } from 'node:util';
-import {
-  createNetlink,
-  FlagsGet,
-  FlagsNew,
-  MessageType as ControlMessageType,
-  parseError,
-  Protocol,
-  rt,
-} from 'node-netlink';
+import { createNetlink, FlagsGet, FlagsNew, Protocol, rt } from 'node-netlink';
 import type { NetlinkMessage, NetlinkSocket } from 'node-netlink';
 import { assert } from '../../base/index.ts';
 import type { IpPrefix } from '../../base/index.ts';
 import type { PresentAddress } from '../index.ts';
 import type { AddressKernel, AddressKernelEvents, Refusal } from './address-kernel.ts';
+import { ChangeSocket } from './change-socket.ts';
+import type { NetlinkCalls } from './change-socket.ts';
 import type { LinkChange, LinkDetails, LinkKernel } from './link-kernel.ts';
 import { allLinks, encodeLinkChange, encodeLinkRemoval, encodeMacvlan, parseLink } from './link-messages.ts';
 import { addressWithoutAddress, allAddresses, encodeAddress, parseAddress } from './rtnetlink-messages.ts';
@@ -29,10 +22,16 @@ const socketOptions = { recvBufferSize: 1 << 20, sendBufferSize: 1 << 16 } as co
 const answerTimeoutMs = 1000;
 
 export class Rtnetlink implements AddressKernel, LinkKernel {
+  readonly #changes: ChangeSocket;
   #requests: NetlinkSocket | undefined;
   #listener: NetlinkSocket | undefined;
 
+  constructor(dependencies: { native: NetlinkCalls }) {
+    this.#changes = new ChangeSocket(dependencies);
+  }
+
   open(events: AddressKernelEvents): void {
+    this.#changes.open();
     this.#requests = createNetlink(Protocol.ROUTE, socketOptions);
     // What goes wrong with a request shows as its timeout.
     this.#requests.on('error', () => undefined);
@@ -46,6 +45,7 @@ export class Rtnetlink implements AddressKernel, LinkKernel {
   }
 
   close(): void {
+    this.#changes.close();
     this.#requests?.close();
     this.#listener?.close();
     this.#requests = undefined;
@@ -107,18 +107,8 @@ export class Rtnetlink implements AddressKernel, LinkKernel {
     }
   }
 
-  async #change(type: number, message: Uint8Array[], flags: number): Promise<Refusal> {
-    const [[answer]] = await this.#socket().request(type, message, {
-      flags,
-      checkError: false,
-      timeout: answerTimeoutMs,
-    });
-    assert(
-      answer !== undefined && isType(answer.type, ControlMessageType.ERROR),
-      'the kernel acknowledges every change',
-    );
-    const { errno } = parseError(answer.data, answer.flags);
-    return errno === 0 ? undefined : getSystemErrorName(errno);
+  #change(type: number, message: readonly Uint8Array[], flags: number): Promise<Refusal> {
+    return new Promise((resolve) => resolve(this.#changes.change(type, flags, message)));
   }
 
   async #dump(type: number, header: Uint8Array): Promise<readonly NetlinkMessage[]> {

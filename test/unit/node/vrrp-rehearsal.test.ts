@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseIp } from '../../../src/base/index.ts';
+import { loadNative } from '../../../src/runtime/index.ts';
 import { Rehearsal } from '../../../src/node/vrrp-rehearsal.ts';
 
 function rehearsalOf(own: string, address: string, prefixLength: number): Rehearsal {
@@ -18,7 +19,7 @@ function rehearsalOf(own: string, address: string, prefixLength: number): Rehear
     authentication: undefined,
     epoch: 7,
   } as const;
-  return new Rehearsal(options, [{ address, prefixLength }]);
+  return new Rehearsal(options, [{ address, prefixLength }], { native: loadNative() });
 }
 
 test.each([

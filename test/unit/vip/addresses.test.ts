@@ -260,7 +260,7 @@ test('a claim looks where events were lost, or the interface is another one', as
   await host.kernel.overrun(() => undefined);
   await host.addresses.claim([vip]);
   expect(look).toHaveBeenCalledTimes(1);
-  host.kernel.deleteLink(host.index);
+  await host.kernel.deleteLink(host.index);
   host.index = createInterface(host.kernel);
   await host.addresses.release([vip]);
   look.mockClear();

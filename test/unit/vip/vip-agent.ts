@@ -39,7 +39,7 @@ const { positionals, values } = parseArgs({
 });
 const [parentName = '', lifetimeMs = ''] = positionals;
 const clock = systemClock;
-const kernel = new Rtnetlink();
+const kernel = new Rtnetlink({ native: loadNative() });
 const virtualInterface =
   values.vrid === undefined
     ? undefined
