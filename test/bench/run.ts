@@ -12,11 +12,12 @@ import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { OperatorError } from '../../src/runtime/index.ts';
 import type { Bench, BenchOptions } from './bench.ts';
+import { connections } from './connections.ts';
 import { failover } from './failover.ts';
 import { load } from './load.ts';
 import { jsonLine, table } from './report.ts';
 
-const benches: Readonly<Record<string, Bench>> = { failover, load };
+const benches: Readonly<Record<string, Bench>> = { failover, load, connections };
 const usage = 'usage: npm run -s bench -- NAME|all [--quick] [--json] [--runs N] [--only CASE]';
 const runsMax = 1000;
 
@@ -65,7 +66,7 @@ function readArguments(): Arguments | undefined {
 
 function list(): number {
   console.log(`${usage}\n`);
-  for (const [name, { summary }] of Object.entries(benches)) console.log(`  ${name.padEnd(10)} ${summary}`);
+  for (const [name, { summary }] of Object.entries(benches)) console.log(`  ${name.padEnd(12)} ${summary}`);
   return 0;
 }
 

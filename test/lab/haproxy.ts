@@ -18,13 +18,21 @@ export type Haproxy = {
 
 const serverCount = 3;
 
+export type HaproxyOptions = {
+  /** Tells processes of one host from each other; they share the address. */
+  readonly instance?: string;
+  /** Default: one per core. */
+  readonly threads?: number;
+};
+
 /** Resolves when it listens. */
-export async function startHaproxy(lab: Lab, name: BalancerName): Promise<Haproxy> {
-  const path = join(lab.directory, `haproxy-${name}.cfg`);
-  writeFileSync(path, haproxyConfig(statsSocket(lab, name)));
-  const process = lab.host(name).spawn(['haproxy', '-db', '-f', path]);
+export async function startHaproxy(lab: Lab, name: BalancerName, options: HaproxyOptions = {}): Promise<Haproxy> {
+  const file = join(lab.directory, ['haproxy', name, options.instance ?? []].flat().join('-'));
+  const socketPath = `${file}.sock`;
+  writeFileSync(`${file}.cfg`, haproxyConfig(socketPath, options.threads));
+  const process = lab.host(name).spawn(['haproxy', '-db', '-f', `${file}.cfg`]);
   await waitUntilListening(lab, name, process);
-  return { process, waitUntilChecked: () => waitUntilChecked(lab, name) };
+  return { process, waitUntilChecked: () => waitUntilChecked(name, socketPath) };
 }
 
 async function waitUntilListening(lab: Lab, name: BalancerName, haproxy: LabProcess): Promise<void> {
@@ -38,9 +46,9 @@ async function waitUntilListening(lab: Lab, name: BalancerName, haproxy: LabProc
   );
 }
 
-async function waitUntilChecked(lab: Lab, name: BalancerName): Promise<void> {
+async function waitUntilChecked(name: BalancerName, socketPath: string): Promise<void> {
   await waitUntil(
-    async () => (await askHaproxy(statsSocket(lab, name), 'show stat')).match(/,UP,.*,L4OK,/g)?.length === serverCount,
+    async () => (await askHaproxy(socketPath, 'show stat')).match(/,UP,.*,L4OK,/g)?.length === serverCount,
     { timeoutMs: 10_000, everyMs: 50, what: `HAProxy on ${name} has checked its servers` },
   );
 }
@@ -57,17 +65,14 @@ function askHaproxy(path: string, command: string): Promise<string> {
   });
 }
 
-function statsSocket(lab: Lab, name: BalancerName): string {
-  return join(lab.directory, `haproxy-${name}.sock`);
-}
-
 /** `transparent` lets it listen on an address that is elsewhere at the moment. */
-function haproxyConfig(socketPath: string): string {
+function haproxyConfig(socketPath: string, threads: number | undefined): string {
   const server = (name: string, last: number): string => `server ${name} 10.9.0.${last}:${serverPort}`;
   return `
 global
   maxconn 8000
   stats socket ${socketPath} mode 600
+  ${threads === undefined ? '' : `nbthread ${threads}`}
 defaults
   mode tcp
   timeout connect 4s
