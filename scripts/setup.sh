@@ -9,12 +9,15 @@ cd "$(dirname "$0")/.."
 # command:package, looked for by command because that is much quicker than asking dpkg.
 build_tools=(npm:npm node:nodejs python3:python3 make:make g++:g++ cc:gcc)
 test_tools=(ip:iproute2 nft:nftables tcpdump:tcpdump conntrack:conntrack arping:iputils-arping keepalived:keepalived
-  haproxy:haproxy nginx:nginx wrk:wrk curl:curl)
+  haproxy:haproxy nginx:nginx wrk:wrk curl:curl openssl:openssl postgres:postgresql redis-server:redis-server
+  redis-benchmark:redis-tools)
+# PostgreSQL's own programs are in a folder of their version, in nobody's PATH.
+postgresql=$(printf '%s:' /usr/lib/postgresql/*/bin)
 
 need() { # need COMMAND:PACKAGE ...: installs the packages whose command is not there
   local entry missing=()
   for entry in "$@"; do
-    PATH=$PATH:/usr/sbin:/sbin command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+    PATH=$PATH:/usr/sbin:/sbin:$postgresql command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
   done
   [ ${#missing[@]} -eq 0 ] && return
   if ! command -v apt-get >/dev/null; then

@@ -27,11 +27,19 @@ export function startServers(lab: Lab, names: readonly string[] = ['s1', 's2', '
   return Promise.all(names.map((name) => startServer(lab.host(name), { port: serverPort })));
 }
 
-/** Real nginx servers, each with the same files from a directory; on `port` of s1 to s3. */
-export async function startFileServers(lab: Lab, directory: string, port: number): Promise<LabProcess[]> {
+/** Where nginx speaks TLS besides, and with what: paths of files in PEM. */
+export type TlsOptions = { readonly port: number; readonly certificate: string; readonly key: string };
+
+/** Real nginx servers, each with the same files from a directory; on `port` of s1 to s3. Answers name their server. */
+export async function startFileServers(
+  lab: Lab,
+  directory: string,
+  port: number,
+  tls?: TlsOptions,
+): Promise<LabProcess[]> {
   const servers = ['s1', 's2', 's3'].map((name) => {
     const path = join(lab.directory, `nginx-${name}.conf`);
-    writeFileSync(path, nginxConfig(lab, name, directory, port));
+    writeFileSync(path, nginxConfig(lab, name, [`listen ${port}`, `root ${directory}`, ...tlsLines(tls)]));
     return lab.host(name).spawn(['nginx', '-p', lab.directory, '-c', path, '-e', 'stderr']);
   });
   await Promise.all(servers.map((server, index) => waitUntilListening(lab, `s${index + 1}`, server, port)));
@@ -238,7 +246,14 @@ async function waitUntilListening(lab: Lab, host: string, server: LabProcess, po
   if (server.exit !== undefined) throw new Error(server.describe('ended at once'));
 }
 
-function nginxConfig(lab: Lab, name: string, directory: string, port: number): string {
+function tlsLines(tls: TlsOptions | undefined): readonly string[] {
+  if (tls === undefined) return [];
+  const { port, certificate, key } = tls;
+  const versions = 'ssl_protocols TLSv1.2 TLSv1.3';
+  return [`listen ${port} ssl http2`, versions, `ssl_certificate ${certificate}`, `ssl_certificate_key ${key}`];
+}
+
+function nginxConfig(lab: Lab, name: string, serverLines: readonly string[]): string {
   return `
     daemon off;
     master_process off;
@@ -252,6 +267,7 @@ function nginxConfig(lab: Lab, name: string, directory: string, port: number): s
       fastcgi_temp_path ${lab.directory};
       uwsgi_temp_path ${lab.directory};
       scgi_temp_path ${lab.directory};
-      server { listen ${port}; root ${directory}; }
+      add_header X-Server ${name};
+      server { ${serverLines.map((line) => `${line};`).join(' ')} }
     }`;
 }
