@@ -4,10 +4,11 @@
  * round by round, in one lab with the same clients and servers.
  */
 
+import { readFileSync } from 'node:fs';
 import { OperatorError } from '../../src/runtime/index.ts';
 import { sleep } from '../lab/time.ts';
 import type { Bench, BenchOptions } from './bench.ts';
-import type { ClientEvent, Errors } from './exchange-client.ts';
+import type { ClientEvent, ErrorKind, Errors } from './exchange-client.ts';
 import { ExchangeStage, haproxyProcesses, tandemPair } from './exchange-stage.ts';
 import type { Balancing } from './exchange-stage.ts';
 import { summarise } from './report.ts';
@@ -15,7 +16,7 @@ import type { Row } from './report.ts';
 
 /** What one round has measured of one system in one case. */
 type Measured = {
-  readonly errorCount: number;
+  readonly errors: Errors;
   readonly latenciesMs: readonly number[];
   readonly bytesPerConnection: number;
 };
@@ -28,6 +29,8 @@ const quickPhaseMs = 3_000;
 /** What ends with the start (its code is compiled, its first checks are done) is not to be counted as connections'. */
 const settleMs = 500;
 const latencyLimitMs = 50;
+/** What HAProxy asks for with the `maxconn` that it has here; a worker of Tandem needs two thirds of it. */
+const descriptorsMin = 16_500;
 
 const systems: readonly Balancing[] = [tandemPair, haproxyProcesses];
 
@@ -35,6 +38,7 @@ export const connections: Bench = {
   summary: 'latency and memory with 10,000 connections held open, at 100 and at 2,000 requests per second',
   async run(options) {
     const cases = casesOf(options);
+    requireDescriptors();
     const stage = await ExchangeStage.create();
     try {
       return await measure(stage, cases, options);
@@ -59,6 +63,14 @@ function casesOf({ only }: BenchOptions): readonly Case[] {
   if (cases.length > 0) return cases;
   const names = all.map(({ name }) => name).join(', ');
   throw new OperatorError('CASE_UNKNOWN', `the bench connections has no case ${only ?? ''}`, `choose one of: ${names}`);
+}
+
+/** Programs may raise their limit themselves, but not above the hard one. */
+function requireDescriptors(): void {
+  const hard = /^Max open files\s+\d+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+  if (hard === undefined || Number(hard) >= descriptorsMin) return;
+  const mend = `allow ${descriptorsMin}: ulimit -n, as root`;
+  throw new OperatorError('DESCRIPTORS_TOO_FEW', `a process may have ${hard} descriptors here at most`, mend);
 }
 
 async function measure(stage: ExchangeStage, cases: readonly Case[], options: BenchOptions): Promise<Row[]> {
@@ -97,7 +109,7 @@ async function measureRound(
     for (const { rate } of cases) {
       const served = await stage.serve(rate, forMs);
       const events = results.length === 0 ? [...opened, ...served] : served;
-      results.push({ errorCount: countErrors(events), latenciesMs: served.flatMap(latenciesIn), bytesPerConnection });
+      results.push({ errors: addErrors(events), latenciesMs: served.flatMap(latenciesIn), bytesPerConnection });
     }
     await stage.close();
     return results;
@@ -107,7 +119,7 @@ async function measureRound(
 }
 
 function rowsOf(system: string, caseName: string, rounds: readonly Measured[]): readonly Row[] {
-  const errors = summarise(rounds.map(({ errorCount }) => errorCount));
+  const errors = summarise(rounds.map((round) => countErrors(round.errors)));
   const latency = summarise(rounds.flatMap(({ latenciesMs }) => latenciesMs));
   const memory = summarise(rounds.map(({ bytesPerConnection }) => bytesPerConnection));
   return [
@@ -121,16 +133,20 @@ function latenciesIn(event: ClientEvent): readonly number[] {
   return event.event === 'served' ? event.latenciesMs : [];
 }
 
-function countErrors(events: readonly ClientEvent[]): number {
-  return events.reduce((sum, { errors }) => sum + sumOf(errors), 0);
+function addErrors(events: readonly ClientEvent[]): Errors {
+  const entries = events.flatMap(({ errors }) => Object.entries(errors) as [ErrorKind, number][]);
+  const sum: Partial<Record<ErrorKind, number>> = {};
+  for (const [kind, count] of entries) sum[kind] = (sum[kind] ?? 0) + count;
+  return sum;
 }
 
-function sumOf(errors: Errors): number {
+function countErrors(errors: Errors): number {
   return Object.values(errors).reduce((sum, count) => sum + count, 0);
 }
 
-function inWords({ errorCount, latenciesMs, bytesPerConnection }: Measured): string {
+function inWords({ errors, latenciesMs, bytesPerConnection }: Measured): string {
   const { median, p99 } = summarise(latenciesMs);
   const memory = `${Math.round(bytesPerConnection)} bytes per connection`;
-  return `${errorCount} errors, median ${median} ms, p99 ${p99} ms, ${memory}`;
+  const kinds = Object.entries(errors).map(([kind, count]) => ` ${count} ${kind}`);
+  return `${countErrors(errors)} errors${kinds.join()}, median ${median} ms, p99 ${p99} ms, ${memory}`;
 }

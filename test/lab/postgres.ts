@@ -16,8 +16,8 @@ export type PostgresServer = {
   query(sql: string): Promise<readonly string[]>;
   /** Kills all its processes at once, as when the machine has lost them. */
   crash(): Promise<void>;
-  /** Starts it again on the same cluster; resolves when it accepts connections. */
-  restart(): Promise<void>;
+  /** Starts it (again, on the same cluster) unless it runs; resolves when it accepts connections. */
+  start(): Promise<void>;
 };
 
 const superuser = 'postgres';
@@ -38,7 +38,7 @@ export async function startPostgresServers(
     cpSync(cluster, directory, { recursive: true });
     return new ClusterServer(lab.host(name), { directory, address });
   });
-  await Promise.all(servers.map((server) => server.restart()));
+  await Promise.all(servers.map((server) => server.start()));
   return servers;
 }
 
@@ -76,7 +76,8 @@ class ClusterServer implements PostgresServer {
     await this.#process?.exited;
   }
 
-  async restart(): Promise<void> {
+  async start(): Promise<void> {
+    if (this.#process !== undefined && this.#process.exit === undefined) return;
     // Left by a crash, it names a process number that may be somebody else's by now.
     rmSync(join(this.#directory, 'postmaster.pid'), { force: true });
     const options = [...settings, `listen_addresses=${this.#address}`, `unix_socket_directories=${this.#directory}`];

@@ -12,8 +12,8 @@ export type RedisServer = {
   /** The answer, as redis-cli prints it, of this server itself. */
   ask(...command: readonly string[]): Promise<string>;
   crash(): Promise<void>;
-  /** Starts it again, with nothing in it but its name; resolves when it accepts connections. */
-  restart(): Promise<void>;
+  /** Starts it (again), with nothing in it but its name, unless it runs; resolves when it accepts connections. */
+  start(): Promise<void>;
 };
 
 const startTimeoutMs = 10_000;
@@ -24,7 +24,7 @@ export async function startRedisServers(lab: Lab, hosts: Readonly<Record<string,
   const servers = Object.entries(hosts).map(
     ([name, address]) => new MemoryServer(lab.host(name), { address, directory: lab.directory }),
   );
-  await Promise.all(servers.map((server) => server.restart()));
+  await Promise.all(servers.map((server) => server.start()));
   return servers;
 }
 
@@ -60,7 +60,8 @@ class MemoryServer implements RedisServer {
     await this.#process?.exited;
   }
 
-  async restart(): Promise<void> {
+  async start(): Promise<void> {
+    if (this.#process !== undefined && this.#process.exit === undefined) return;
     const settings = { port: String(redisPort), bind: this.#address, save: '', appendonly: 'no', dir: this.#directory };
     const options = Object.entries({ ...settings, 'protected-mode': 'no' });
     const argv = options.flatMap(([name, value]) => [`--${name}`, value]);
