@@ -67,7 +67,8 @@ export class Poller {
     const targets = this.#targets;
     for (let i = 0; i < 2 * count; i += 2) targets[ready[i] ?? -1]?.onReady(ready[i + 1] ?? 0);
     if (this.#releasedIds.length === 0) return;
-    this.#freeIds.push(...this.#releasedIds);
+    // One by one: as arguments of one call, so many as all connections have do not fit on the stack.
+    for (const id of this.#releasedIds) this.#freeIds.push(id);
     this.#releasedIds = [];
   }
 }

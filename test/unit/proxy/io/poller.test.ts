@@ -32,6 +32,15 @@ describe('poller', () => {
     expect(ids.size).toBe(1);
   });
 
+  it('may have any number of ids released at once, as when every connection is reset', () => {
+    const { poller, happen } = fakePoller();
+    const target = { onReady: () => undefined };
+    const ids = Array.from({ length: 200_000 }, () => poller.add(10, epoll.in, target));
+    for (const id of ids) poller.release(id);
+    happen(poller.add(10, epoll.in, target));
+    expect(ids).toContain(poller.add(10, epoll.in, target));
+  });
+
   it('gives the errno of a descriptor that cannot be watched', () => {
     const { poller } = fakePoller(-9);
     expect(poller.add(10, epoll.in, { onReady: () => undefined })).toBe(-9);
