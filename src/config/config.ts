@@ -1,7 +1,7 @@
 /** The configuration as the program uses it: nothing optional but what may be absent, nothing left to resolve. */
 
 import type { Endpoint } from './endpoint.ts';
-import { unlessZero, virtualRouterOf } from './router-config.ts';
+import { virtualRouterOf } from './router-config.ts';
 import type { SyncGroupConfig, VirtualRouterConfig } from './router-config.ts';
 import { dependentDefaults } from './schema.ts';
 import type { ConfigFile } from './schema.ts';
@@ -45,8 +45,21 @@ export type ServiceConfig = {
   readonly check: CheckConfig | undefined;
   readonly timeouts: {
     readonly connectMs: number;
-    /** Undefined: an idle connection stays. */
-    readonly idleMs: number | undefined;
+    /** Of silence; 0: for ever. */
+    readonly clientMs: number;
+    readonly serverMs: number;
+    /** Undefined: `clientMs` and `serverMs` go on to apply. */
+    readonly tunnelMs: number | undefined;
+    /** Undefined: what applied before goes on to. */
+    readonly clientFinMs: number | undefined;
+    readonly serverFinMs: number | undefined;
+  };
+  readonly tcp: {
+    readonly noDelay: boolean;
+    /** Undefined: off. */
+    readonly keepalive: { readonly idleS: number; readonly intervalS: number; readonly count: number } | undefined;
+    /** 0: as the kernel has it. */
+    readonly userTimeoutMs: number;
   };
   /** How many other servers are tried after one that did not accept. */
   readonly retries: number;
@@ -99,10 +112,26 @@ function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {
     balance: service.balance,
     stick: stick && { by: stick.by, ttlMs: stick.ttl },
     check: check === false ? undefined : checkOf(check),
-    timeouts: { connectMs: timeouts.connect, idleMs: unlessZero(timeouts.idle) },
+    timeouts: {
+      connectMs: timeouts.connect,
+      clientMs: timeouts.client,
+      serverMs: timeouts.server,
+      tunnelMs: timeouts.tunnel,
+      clientFinMs: timeouts.clientFin,
+      serverFinMs: timeouts.serverFin,
+    },
+    tcp: {
+      noDelay: service.noDelay,
+      keepalive: service.keepalive === false ? undefined : keepaliveOf(service.keepalive),
+      userTimeoutMs: service.tcpUserTimeout,
+    },
     retries: service.retries,
     servers: service.servers,
   };
+}
+
+function keepaliveOf({ idle, interval, count }: Exclude<ConfigFile['services'][number]['keepalive'], false>) {
+  return { idleS: idle / 1_000, intervalS: interval / 1_000, count };
 }
 
 function checkOf(check: Exclude<ConfigFile['services'][number]['check'], false>): CheckConfig {

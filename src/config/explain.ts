@@ -32,6 +32,9 @@ function isOtherKind(issue: Issue): boolean {
 function unknownKey(schema: z.ZodType, path: Path, key: string): Finding {
   const section = schemaAt(schema, path);
   const known = section === undefined ? [] : knownKeys(section);
+  const formerly = section === undefined ? {} : (hintOf(section)?.formerly ?? {});
+  const instead = Object.hasOwn(formerly, key) ? formerly[key] : undefined;
+  if (instead !== undefined) return { path: [...path, key], at: 'key', what: 'no longer a key', mend: instead };
   const meant = nearest(key, known);
   return {
     path: [...path, key],

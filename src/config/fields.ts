@@ -16,6 +16,8 @@ export type Hint = {
   readonly example: string;
   /** A better advice than the example, for a value that shows what its writer meant. */
   readonly advise?: (value: unknown) => string | undefined;
+  /** Of a mapping: keys that it had in an earlier version, and what to do instead. */
+  readonly formerly?: Readonly<Record<string, string>>;
 };
 
 /** What to say of which schema; zod's own phrases reach nobody. */
@@ -197,8 +199,13 @@ export function flag(about: string, example: boolean) {
 }
 
 /** A mapping that refuses keys it does not know. */
-export function section<Shape extends z.ZodRawShape>(about: string, shape: Shape, example: string) {
-  return z.strictObject(shape).describe(about).register(hints, { expected: 'a mapping', example });
+export function section<Shape extends z.ZodRawShape>(
+  about: string,
+  shape: Shape,
+  example: string,
+  formerly: Readonly<Record<string, string>> = {},
+) {
+  return z.strictObject(shape).describe(about).register(hints, { expected: 'a mapping', example, formerly });
 }
 
 export function list<Item extends z.ZodType>(about: string, item: Item, min: number, max: number, example: string) {

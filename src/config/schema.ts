@@ -14,6 +14,8 @@ import {
   section,
 } from './fields.ts';
 import { syncGroup, virtualRouter } from './router-schema.ts';
+import { keepalive, noDelay, tcpUserTimeout } from './tcp-schema.ts';
+import { timeouts } from './timeouts-schema.ts';
 
 const second = 1_000;
 const minute = 60 * second;
@@ -106,18 +108,10 @@ const service = section(
       .describe('Health check of the servers; `false` switches it off.')
       .register(hints, { expected: 'a mapping or false', example: '{inter: 2s}' })
       .prefault({}),
-    timeouts: section(
-      'How long to wait.',
-      {
-        connect: duration('For a server to accept.', { minMs: 10, maxMs: 5 * minute }, '4s').prefault('4s'),
-        idle: duration(
-          'For a byte in either direction on an established connection; 0s: for ever.',
-          { minMs: 10, maxMs: 30 * day, zero: 'none' },
-          '1h',
-        ).prefault('1h'),
-      },
-      '{connect: 4s, idle: 1h}',
-    ).prefault({}),
+    timeouts: timeouts.prefault({}),
+    keepalive: keepalive.prefault({}),
+    noDelay: noDelay.prefault(true),
+    tcpUserTimeout: tcpUserTimeout.prefault('0s'),
     retries: integer('How many other servers are tried after one that did not accept.', 0, 100, 3).prefault(3),
     servers: list('The servers.', server, 1, 1024, "[{name: s1, address: '10.9.0.21:8080'}]"),
   },

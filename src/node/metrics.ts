@@ -34,6 +34,7 @@ function addServiceMetrics(registry: Registry, status: StatusDocument): void {
   const total = counter(registry, 'tandem_connections_total', 'client connections accepted', ['service']);
   const bytes = counter(registry, 'tandem_bytes_total', 'bytes relayed', ['service', 'direction']);
   const refused = counter(registry, 'tandem_refused_total', 'connections not served', ['service', 'reason']);
+  const ended = counter(registry, 'tandem_ended_total', 'connections that have ended', ['service', 'cause']);
   const up = gauge(registry, 'tandem_server_up', '1 while the checks pass', ['service', 'server']);
   const serverOpen = gauge(registry, 'tandem_server_connections', 'connections to a server', ['service', 'server']);
   const failures = counter(registry, 'tandem_server_connect_failures_total', 'failed connects', ['service', 'server']);
@@ -44,6 +45,7 @@ function addServiceMetrics(registry: Registry, status: StatusDocument): void {
     bytes.inc({ ...labels, direction: 'in' }, service.bytesIn);
     bytes.inc({ ...labels, direction: 'out' }, service.bytesOut);
     for (const [reason, count] of Object.entries(service.refused)) refused.inc({ ...labels, reason }, count);
+    for (const [cause, count] of Object.entries(service.ended)) ended.inc({ ...labels, cause }, count);
     for (const server of service.servers) {
       const serverLabels = { ...labels, server: server.name };
       up.set(serverLabels, server.health === 'down' ? 0 : 1);

@@ -171,6 +171,7 @@ export class ServiceManager implements Service {
       bytesIn: counters?.bytesIn ?? 0,
       bytesOut: counters?.bytesOut ?? 0,
       refused: counters?.refused ?? {},
+      ended: counters?.ended ?? {},
       stickEntries: service.stick && (sticks.get(service.name) ?? 0),
       servers: [...this.#pool(service.name).values()].map((server) => this.#serverStatus(service, server, counters)),
     };

@@ -108,7 +108,8 @@ export function workerService(service: ServiceConfig, pool: ServerPool): WorkerS
     })),
     retries: service.retries,
     connectTimeoutMs: service.timeouts.connectMs,
-    idleTimeoutMs: service.timeouts.idleMs ?? 0,
+    inactivity: service.timeouts,
+    tcp: service.tcp,
     source: undefined,
     stick: service.stick && { ttlMs: service.stick.ttlMs, entriesMax: stickEntriesMax },
   };

@@ -121,6 +121,8 @@ export type ServiceStatus = {
   readonly bytesOut: number;
   /** Connections that were not served, by reason. */
   readonly refused: Readonly<Record<string, number>>;
+  /** Connections that have ended, by cause; together with `connections` they are `connectionsTotal`. */
+  readonly ended: Readonly<Record<string, number>>;
   readonly stickEntries: number | undefined;
   readonly servers: readonly ServerStatus[];
 };

@@ -13,7 +13,12 @@ export function sumCounters(workers: readonly WorkerCounters[]): ReadonlyMap<str
 }
 
 function add(a: ServiceCounters, b: ServiceCounters): ServiceCounters {
-  return { ...sumFields(a, b), refused: sumFields(a.refused, b.refused), servers: addServers(a.servers, b.servers) };
+  return {
+    ...sumFields(a, b),
+    refused: sumFields(a.refused, b.refused),
+    ended: sumFields(a.ended, b.ended),
+    servers: addServers(a.servers, b.servers),
+  };
 }
 
 /** A server may be unknown to one of them: its worker has just been started. */

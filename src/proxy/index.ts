@@ -25,12 +25,17 @@ export {
 } from './server-pool.ts';
 export type { StickEntry } from './stick-table.ts';
 export { StickTable } from './stick-table.ts';
+export type { ConnectionSide, InactivityLimits } from './inactivity.ts';
+export { timedOutSide } from './inactivity.ts';
+export type { EndCause, Phase } from './termination.ts';
+export { endCauses, terminationCode } from './termination.ts';
 export type {
   RefusalReason,
   ServerCounters,
   ServiceCounters,
   StickAssignment,
   StickClaim,
+  TcpOptions,
   WorkerCommand,
   WorkerCounters,
   WorkerReport,

@@ -3,8 +3,10 @@
  * The main process decides (configuration, health, stickiness), a worker relays and reports.
  */
 import type { Balance } from './balance/index.ts';
+import type { InactivityLimits } from './inactivity.ts';
 import type { AdminState, Health } from './server-pool.ts';
 import type { StickEntry } from './stick-table.ts';
+import type { EndCause } from './termination.ts';
 
 /** A server as a worker needs it. */
 export type WorkerServer = {
@@ -17,6 +19,15 @@ export type WorkerServer = {
   readonly health: Health;
 };
 
+/** What the kernel is to do with a service's sockets, on both sides. */
+export type TcpOptions = {
+  readonly noDelay: boolean;
+  /** Whole seconds, 1..32767; count 1..127. Undefined: off. */
+  readonly keepalive: { readonly idleS: number; readonly intervalS: number; readonly count: number } | undefined;
+  /** How long bytes may stay unconfirmed; 0: as the kernel has it. */
+  readonly userTimeoutMs: number;
+};
+
 export type WorkerService = {
   readonly name: string;
   readonly address: string;
@@ -26,8 +37,9 @@ export type WorkerService = {
   /** How many other servers are tried, one after the other and at once, when a connect fails. */
   readonly retries: number;
   readonly connectTimeoutMs: number;
-  /** A connection without a byte either way for this long is reset; 0: never. Accurate to a second. */
-  readonly idleTimeoutMs: number;
+  /** A connection that is silent for so long is reset: not earlier, and at most a second later. */
+  readonly inactivity: InactivityLimits;
+  readonly tcp: TcpOptions;
   /** The address that connections to servers leave from; undefined: the kernel chooses. */
   readonly source: string | undefined;
   /** Stickiness by the client's address. */
@@ -118,11 +130,8 @@ export type ServiceCounters = {
   readonly unsentBytes: number;
   readonly redispatches: number;
   readonly refused: Readonly<Record<RefusalReason, number>>;
-  readonly idleTimeouts: number;
-  readonly clientResets: number;
-  readonly serverResets: number;
-  /** Clients that reset before they had a server. */
-  readonly clientsGone: number;
+  /** Clients accepted whose connection has ended; the sum and `connectionsCurrent` are `connectionsTotal`. */
+  readonly ended: Readonly<Record<EndCause, number>>;
   readonly stickHits: number;
   readonly stickClaims: number;
   readonly stickClaimTimeouts: number;

@@ -4,14 +4,9 @@
  */
 import { epoll } from '../../runtime/index.ts';
 import { epollUrgent } from './poller.ts';
+import type { Phase } from '../index.ts';
 import type { PollerTarget } from './poller.ts';
 import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
-
-/**
- * choosing: waits for the answer to a stick claim; connecting: the server has not answered yet; relaying: bytes flow;
- * closed: both descriptors are gone.
- */
-export type Phase = 'choosing' | 'connecting' | 'relaying' | 'closed';
 
 /** Who acts on a connection's events, depending on its phase. */
 export type ConnectionDriver = {
@@ -38,6 +33,10 @@ export class End implements PollerTarget {
   unsent: Uint8Array | undefined;
   /** Waits for its next turn at the relay. */
   queued = false;
+  /** What was read from it so far. */
+  receivedBytes = 0;
+  /** What of that is in the counters already. */
+  countedBytes = 0;
 
   constructor(connection: Connection, fd: number) {
     this.connection = connection;
@@ -73,12 +72,18 @@ export class Connection {
   server: ServerRuntime | undefined;
   /** Names of the servers that failed to connect. */
   failed = noServers;
-  /** When choosing or connecting has taken too long. */
+  /** When choosing, connecting, or what is left to do for a lost end has taken too long. */
   deadlineMs = Infinity;
-  /** Bytes have moved since the last sweep for idle connections. */
+  /** The end that was reset first; what it had sent before is still brought to the other one. */
+  lost: End | undefined;
+  /** How much the peer of the other end had confirmed when that was last looked at. */
+  confirmedBytes = -1;
+  /** Its server's socket has the options of connections that last; the client's has them from its listener. */
+  isVigilant = false;
+  /** Bytes have moved since the last sweep for silent connections. */
   active = true;
-  /** When such a sweep first found none. */
-  idleSinceMs = 0;
+  /** When such a sweep last found that some had. */
+  silentSinceMs = 0;
 
   constructor(options: { service: ServiceRuntime; source: string; fd: number; driver: ConnectionDriver }) {
     this.service = options.service;
@@ -91,4 +96,21 @@ export class Connection {
   get isClosed(): boolean {
     return this.phase === 'closed';
   }
+
+  /** Brings the counters of service and server up to date: while it lasts, bytes are counted here alone. */
+  countBytes(): void {
+    const bytesIn = takeUncounted(this.front);
+    const bytesOut = takeUncounted(this.back);
+    for (const counters of [this.service.counters, this.server?.counters]) {
+      if (counters === undefined) continue;
+      counters.bytesIn += bytesIn;
+      counters.bytesOut += bytesOut;
+    }
+  }
+}
+
+function takeUncounted(end: End): number {
+  const bytes = end.receivedBytes - end.countedBytes;
+  end.countedBytes = end.receivedBytes;
+  return bytes;
 }

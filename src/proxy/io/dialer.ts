@@ -8,7 +8,7 @@ import { epoll, errno } from '../../runtime/index.ts';
 import { closeWithReset, setStreamOptions } from './socket-options.ts';
 import { streamEvents } from './poller.ts';
 import type { Clock, Native } from '../../runtime/index.ts';
-import type { RefusalReason } from '../index.ts';
+import type { EndCause, RefusalReason } from '../index.ts';
 import type { Connection, ConnectionDriver, End } from './connection.ts';
 import type { Poller } from './poller.ts';
 import type { Relay } from './relay.ts';
@@ -21,7 +21,7 @@ type DialerDependencies = {
   readonly poller: Poller;
   readonly relay: Relay;
   readonly claims: StickClaims;
-  readonly onClosed: (connection: Connection) => void;
+  readonly onClosed: (connection: Connection, cause: EndCause) => void;
   /** A client had to be refused for want of a descriptor. */
   readonly onShortage: () => void;
 };
@@ -32,7 +32,7 @@ export class Dialer implements ConnectionDriver {
   readonly #poller: Poller;
   readonly #relay: Relay;
   readonly #claims: StickClaims;
-  readonly #onClosed: (connection: Connection) => void;
+  readonly #onClosed: (connection: Connection, cause: EndCause) => void;
   readonly #onShortage: () => void;
   readonly #connecting = new Set<Connection>();
 
@@ -89,19 +89,19 @@ export class Dialer implements ConnectionDriver {
     for (const connection of this.#connecting) {
       if (nowMs < connection.deadlineMs) continue;
       if (connection.server !== undefined) connection.server.counters.connectTimeouts++;
-      this.#onConnectFailed(connection);
+      this.#onConnectFailed(connection, 'connect-timeout');
     }
   }
 
-  /** Ends a connection that has no server yet. */
-  abort(connection: Connection): void {
-    this.#leaveServer(connection);
+  /** Ends a connection that has no server yet: the one place for it. */
+  abort(connection: Connection, cause: EndCause): void {
+    this.#connecting.delete(connection);
+    this.#closeBack(connection.back);
     this.#claims.forget(connection);
-    connection.phase = 'closed';
     if (connection.front.pollerId >= 0) this.#poller.release(connection.front.pollerId);
     closeWithReset(this.#native, connection.front.fd);
     connection.front.fd = -1;
-    this.#onClosed(connection);
+    this.#onClosed(connection, cause);
   }
 
   #choose(connection: Connection): void {
@@ -118,7 +118,7 @@ export class Dialer implements ConnectionDriver {
   /** Waits for the connect to finish; false if that cannot be. */
   #watch(connection: Connection, fd: number): boolean {
     const { back, service } = connection;
-    setStreamOptions(this.#native, fd);
+    setStreamOptions(this.#native, fd, service.spec.tcp);
     back.fd = fd;
     back.pollerId = this.#poller.add(fd, streamEvents, back);
     connection.deadlineMs = this.#clock.nowMs() + service.spec.connectTimeoutMs;
@@ -128,9 +128,7 @@ export class Dialer implements ConnectionDriver {
 
   #onClientReady(end: End, events: number): void {
     end.note(events);
-    if ((events & epoll.error) === 0) return;
-    end.connection.service.counters.clientsGone++;
-    this.abort(end.connection);
+    if ((events & epoll.error) !== 0) this.abort(end.connection, 'client-gone');
   }
 
   #onConnected(connection: Connection, events: number): void {
@@ -139,7 +137,7 @@ export class Dialer implements ConnectionDriver {
     this.#relay.begin(connection, events);
   }
 
-  #onConnectFailed(connection: Connection): void {
+  #onConnectFailed(connection: Connection, cause: EndCause = 'connect-failed'): void {
     const { server, service } = connection;
     this.#leaveServer(connection);
     if (server !== undefined) {
@@ -147,23 +145,26 @@ export class Dialer implements ConnectionDriver {
       connection.failed = new Set(connection.failed).add(server.name);
     }
     if (connection.failed.size > service.spec.retries) {
-      this.#refuse(connection, 'connect-failed');
+      this.#refuse(connection, 'connect-failed', cause);
       return;
     }
     service.counters.redispatches++;
     this.#choose(connection);
   }
 
-  #refuse(connection: Connection, reason: RefusalReason): void {
+  #refuse(connection: Connection, reason: RefusalReason, cause: EndCause = reason): void {
     connection.service.refused[reason]++;
-    this.abort(connection);
+    this.abort(connection, cause);
   }
 
   #leaveServer(connection: Connection): void {
-    const { back, server } = connection;
     this.#connecting.delete(connection);
-    if (server !== undefined) server.connections--;
+    if (connection.server !== undefined) connection.server.connections--;
     connection.server = undefined;
+    this.#closeBack(connection.back);
+  }
+
+  #closeBack(back: End): void {
     if (back.fd < 0) return;
     if (back.pollerId >= 0) this.#poller.release(back.pollerId);
     closeWithReset(this.#native, back.fd);

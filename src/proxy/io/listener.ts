@@ -1,5 +1,6 @@
 import { epoll, errno } from '../../runtime/index.ts';
-import { setStreamOptions } from './socket-options.ts';
+import { setStreamOptions, setVigilance } from './socket-options.ts';
+import type { TcpOptions } from '../index.ts';
 import type { Native } from '../../runtime/index.ts';
 import type { Poller, PollerTarget } from './poller.ts';
 
@@ -43,10 +44,9 @@ export class Listener implements PollerTarget {
   }
 
   /** 0, or -errno. The address need not be this host's. */
-  open(): number {
+  open(tcp: TcpOptions): number {
     const fd = this.#native.tcpListen(this.address, this.port, backlog);
     if (fd < 0) return fd;
-    setStreamOptions(this.#native, fd);
     const id = this.#poller.add(fd, epoll.in, this);
     if (id < 0) {
       this.#native.close(fd);
@@ -54,7 +54,14 @@ export class Listener implements PollerTarget {
     }
     this.#fd = fd;
     this.#pollerId = id;
+    this.setOptions(tcp);
     return 0;
+  }
+
+  /** Of the clients that are accepted from now on. */
+  setOptions(tcp: TcpOptions): void {
+    setStreamOptions(this.#native, this.#fd, tcp);
+    setVigilance(this.#native, this.#fd, tcp);
   }
 
   /** Accepts what has been waiting, then closes: only a client that comes in between is refused. */

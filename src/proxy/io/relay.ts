@@ -8,9 +8,14 @@
  * Events are edge-triggered: each is told once, so an end remembers that it is readable until a read has proved the
  * opposite. A read that returns less than it might have is such a proof (epoll(7), question 9) unless FIN, an error or
  * urgent data were announced.
+ *
+ * RST is passed on as RST, but it does not overtake: resetting a socket throws away what its kernel has not brought to
+ * the peer yet. So when one end is lost, the other one is reset when its peer has confirmed all that came before, or
+ * has confirmed nothing more for a while.
  */
 import { epoll, errno } from '../../runtime/index.ts';
-import { closeWithReset } from './socket-options.ts';
+import { closeWithReset, readDelivery } from './socket-options.ts';
+import type { EndCause } from '../index.ts';
 import type { Clock, Native } from '../../runtime/index.ts';
 import type { Connection, ConnectionDriver, End } from './connection.ts';
 import type { Poller } from './poller.ts';
@@ -26,16 +31,20 @@ type RelayDependencies = {
   readonly native: Native;
   readonly clock: Clock;
   readonly poller: Poller;
-  readonly onClosed: (connection: Connection) => void;
+  readonly onClosed: (connection: Connection, cause: EndCause) => void;
 };
+
+/** How long the peer of a lost end's other one may confirm nothing before the rest is given up. */
+const deliveryPatienceMs = 3_000;
 
 export class Relay implements ConnectionDriver {
   readonly #options: RelayOptions;
   readonly #native: Native;
   readonly #clock: Clock;
   readonly #poller: Poller;
-  readonly #onClosed: (connection: Connection) => void;
+  readonly #onClosed: (connection: Connection, cause: EndCause) => void;
   readonly #buffer: Uint8Array;
+  readonly #withLostEnd = new Set<Connection>();
   #queue: End[] = [];
 
   constructor(options: RelayOptions, dependencies: RelayDependencies) {
@@ -51,6 +60,7 @@ export class Relay implements ConnectionDriver {
   begin(connection: Connection, events: number): void {
     connection.driver = this;
     connection.phase = 'relaying';
+    connection.active = true;
     this.#pump(connection.front, connection.back);
     if (!connection.isClosed) this.onReady(connection.back, events);
   }
@@ -58,19 +68,29 @@ export class Relay implements ConnectionDriver {
   onReady(end: End, events: number): void {
     const { connection, other } = end;
     end.note(events);
+    if ((events & epoll.error) !== 0) {
+      this.#onError(end);
+      return;
+    }
     if ((events & epoll.out) !== 0 && end.unsent !== undefined) this.#flush(end, end.unsent);
     // One that waits for its turn gets it after this round of events, not twice in it.
     if (!connection.isClosed && !end.queued) this.#pump(end, other);
-    if ((events & epoll.error) !== 0 && !connection.isClosed) this.#onUnreadError(end);
   }
 
   /** Ends both sides at once, each with RST. */
-  reset(connection: Connection): void {
-    this.#close(connection, (fd) => closeWithReset(this.#native, fd));
+  reset(connection: Connection, cause: EndCause): void {
+    this.#close(connection, (fd) => closeWithReset(this.#native, fd), cause);
+  }
+
+  /** Ends connections of which one end is lost, where the other one has got all or takes no more. */
+  sweep(nowMs: number): void {
+    for (const connection of this.#withLostEnd) this.#endIfDelivered(connection, nowMs);
   }
 
   /** Reads from one end and writes to the other for as long as both are ready, within the bound of one turn. */
   #pump(from: End, to: End): void {
+    const { connection } = from;
+    if (connection.lost === to) return;
     const buffer = this.#buffer;
     for (let reads = 0; from.readable && to.unsent === undefined; reads++) {
       if (reads === this.#options.readsPerTurn) {
@@ -83,7 +103,8 @@ export class Relay implements ConnectionDriver {
         return;
       }
       if (received < buffer.length && !from.readFully) from.readable = false;
-      count(from, received);
+      from.receivedBytes += received;
+      connection.active = true;
       const sent = this.#native.send(to.fd, buffer, 0, received);
       if (sent === received) continue;
       if (sent < 0 && sent !== errno.again) {
@@ -95,7 +116,9 @@ export class Relay implements ConnectionDriver {
   }
 
   #onNothingReceived(from: End, to: End, result: number): void {
+    const { connection } = from;
     from.readable = false;
+    if (connection.lost === from) return;
     if (result === 0) {
       from.readEnded = true;
       this.#passOnEnd(from, to);
@@ -121,33 +144,55 @@ export class Relay implements ConnectionDriver {
    * When both directions have ended, closing says it with one call less.
    */
   #passOnEnd(from: End, to: End): void {
-    if (to.readEnded) this.#close(from.connection, (fd) => this.#native.close(fd));
+    if (to.readEnded) this.#close(from.connection, (fd) => this.#native.close(fd), 'completed');
     else if (this.#native.shutdownWrite(to.fd) < 0) this.#onError(to);
   }
 
   /**
-   * What the sender of a RST had sent before it is passed on first, reading meets the error in the end. Where nothing
-   * is to be read any more, or where there is no room for it, the error counts at once.
+   * The end was reset, or its kernel has given it up. It takes nothing more; what it had sent can still be read, also
+   * when a failed write was the first to tell.
    */
-  #onUnreadError(end: End): void {
-    if (end.readEnded || end.other.unsent !== undefined) this.#onError(end);
-  }
-
   #onError(end: End): void {
-    const { counters } = end.connection.service;
-    if (end === end.connection.front) counters.clientResets++;
-    else counters.serverResets++;
-    this.reset(end.connection);
+    const { connection, other } = end;
+    if (connection.lost === end) return;
+    if (connection.lost !== undefined) {
+      this.reset(connection, causeOf(connection.lost));
+      return;
+    }
+    connection.lost = end;
+    connection.deadlineMs = this.#clock.nowMs() + deliveryPatienceMs;
+    this.#withLostEnd.add(connection);
+    end.unsent = undefined;
+    end.readable = !end.readEnded;
+    end.readFully = true;
+    if (!end.queued) this.#pump(end, other);
+    if (!connection.isClosed) this.#endIfDelivered(connection, this.#clock.nowMs());
   }
 
-  #close(connection: Connection, close: (fd: number) => void): void {
-    connection.phase = 'closed';
+  /** Passes the RST of the lost end on when everything before it has arrived, or when nothing more arrives. */
+  #endIfDelivered(connection: Connection, nowMs: number): void {
+    const { lost } = connection;
+    if (lost === undefined) return;
+    const { confirmedBytes, isAllConfirmed } = readDelivery(this.#native, lost.other.fd);
+    const isDelivered = !lost.readable && lost.other.unsent === undefined && isAllConfirmed;
+    const isMoving = confirmedBytes !== connection.confirmedBytes;
+    if (isDelivered || (!isMoving && nowMs >= connection.deadlineMs)) {
+      this.reset(connection, causeOf(lost));
+    } else if (isMoving) {
+      connection.confirmedBytes = confirmedBytes;
+      connection.deadlineMs = nowMs + deliveryPatienceMs;
+    }
+  }
+
+  /** The one place where connections end that had a server. */
+  #close(connection: Connection, close: (fd: number) => void, cause: EndCause): void {
+    if (connection.lost !== undefined) this.#withLostEnd.delete(connection);
     for (const end of [connection.front, connection.back]) {
       this.#poller.release(end.pollerId);
       close(end.fd);
       end.fd = -1;
     }
-    this.#onClosed(connection);
+    this.#onClosed(connection, cause);
   }
 
   #continueLater(end: End): void {
@@ -166,15 +211,6 @@ export class Relay implements ConnectionDriver {
   }
 }
 
-function count(from: End, bytes: number): void {
-  const { connection } = from;
-  const { service, server } = connection;
-  connection.active = true;
-  if (from === connection.front) {
-    service.counters.bytesIn += bytes;
-    if (server !== undefined) server.counters.bytesIn += bytes;
-  } else {
-    service.counters.bytesOut += bytes;
-    if (server !== undefined) server.counters.bytesOut += bytes;
-  }
+function causeOf(lost: End): EndCause {
+  return lost === lost.connection.front ? 'client-reset' : 'server-reset';
 }

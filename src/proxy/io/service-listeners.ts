@@ -35,6 +35,7 @@ export class ServiceListeners {
     for (const [name, listener] of this.#listeners) {
       const service = wanted.get(name);
       if (service?.address !== listener.address || service.port !== listener.port) this.#close(name, listener);
+      else listener.setOptions(service.tcp);
     }
     return services
       .filter((service) => !this.#listeners.has(service.name))
@@ -64,7 +65,7 @@ export class ServiceListeners {
     for (const listener of this.#listeners.values()) listener.resume();
   }
 
-  #open({ name, address, port }: WorkerService): ListenFailure | undefined {
+  #open({ name, address, port, tcp }: WorkerService): ListenFailure | undefined {
     const { native, poller, logger, mayAccept, onClient } = this.#dependencies;
     const events = {
       mayAccept,
@@ -72,7 +73,7 @@ export class ServiceListeners {
       onPaused: (cause: 'shortage' | 'full') => this.#onPaused(cause),
     };
     const listener = new Listener({ address, port }, { native, poller, events });
-    const result = listener.open();
+    const result = listener.open(tcp);
     if (result < 0) {
       const error = errnoName(result);
       logger.warn({ service: name, address, port, error }, 'cannot listen');

@@ -1,8 +1,9 @@
 /** One service inside a worker: its servers with their live counts, its memory of balancing and of sources. */
-import { StickTable, eligibility, pick } from '../index.ts';
+import { StickTable, eligibility, endCauses, pick } from '../index.ts';
 import type {
   BalanceState,
   Candidate,
+  EndCause,
   RefusalReason,
   ServerCounters,
   ServiceCounters,
@@ -45,7 +46,10 @@ export class ServerRuntime implements Candidate {
   }
 }
 
-type OwnCounters = Omit<ServiceCounters, 'service' | 'connectionsCurrent' | 'unsentBytes' | 'refused' | 'servers'>;
+type OwnCounters = Omit<
+  ServiceCounters,
+  'service' | 'connectionsCurrent' | 'unsentBytes' | 'refused' | 'ended' | 'servers'
+>;
 
 export class ServiceRuntime {
   spec: WorkerService;
@@ -53,15 +57,12 @@ export class ServiceRuntime {
   connections = 0;
   sticks: StickTable | undefined;
   readonly refused: Record<RefusalReason, number> = { 'no-server': 0, 'connect-failed': 0, 'no-descriptor': 0 };
+  readonly ended = Object.fromEntries(endCauses.map((cause) => [cause, 0])) as Record<EndCause, number>;
   readonly counters: Mutable<OwnCounters> = {
     connectionsTotal: 0,
     bytesIn: 0,
     bytesOut: 0,
     redispatches: 0,
-    idleTimeouts: 0,
-    clientResets: 0,
-    serverResets: 0,
-    clientsGone: 0,
     stickHits: 0,
     stickClaims: 0,
     stickClaimTimeouts: 0,
@@ -110,6 +111,7 @@ export class ServiceRuntime {
       unsentBytes,
       ...this.counters,
       refused: { ...this.refused },
+      ended: { ...this.ended },
       servers: Array.from(this.#servers.values(), (server) => server.snapshot()),
     };
   }

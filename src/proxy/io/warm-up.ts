@@ -52,6 +52,14 @@ export async function warmUp(
   return served;
 }
 
+const noInactivityLimits = {
+  clientMs: 0,
+  serverMs: 0,
+  tunnelMs: undefined,
+  clientFinMs: undefined,
+  serverFinMs: undefined,
+} as const;
+
 function scratchService(port: number): WorkerService {
   const server = { name: 'loopback', address: serverAddress, port, weight: 1, admin: 'ready', health: 'up' } as const;
   return {
@@ -62,7 +70,8 @@ function scratchService(port: number): WorkerService {
     servers: [server],
     retries: 0,
     connectTimeoutMs: timeoutMs,
-    idleTimeoutMs: 0,
+    inactivity: noInactivityLimits,
+    tcp: { noDelay: true, keepalive: undefined, userTimeoutMs: 0 },
     source: undefined,
     stick: undefined,
   };

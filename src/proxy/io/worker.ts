@@ -7,9 +7,10 @@ import { Relay } from './relay.ts';
 import { ServiceListeners } from './service-listeners.ts';
 import { ServiceRuntime } from './service-runtime.ts';
 import { StickClaims } from './stick-claims.ts';
-import { closeWithReset } from './socket-options.ts';
+import { closeWithReset, setVigilance } from './socket-options.ts';
+import { timedOutSide } from '../index.ts';
 import type { Clock, Logger, Native, Random, Service, Timer } from '../../runtime/index.ts';
-import type { WorkerCommand, WorkerCounters, WorkerReport, WorkerService } from '../index.ts';
+import type { EndCause, WorkerCommand, WorkerCounters, WorkerReport, WorkerService } from '../index.ts';
 import type { RelayOptions } from './relay.ts';
 import type { StickReport } from './stick-claims.ts';
 
@@ -33,7 +34,7 @@ type Dependencies = {
 };
 
 const waitingSweepMs = 100;
-const idleSweepMs = 500;
+const silenceSweepMs = 500;
 
 export class ProxyWorker implements Service {
   readonly name = 'proxy-worker';
@@ -52,7 +53,7 @@ export class ProxyWorker implements Service {
     const { native, clock, logger } = dependencies;
     this.#dependencies = dependencies;
     const poller = new Poller({ native });
-    const onClosed = (connection: Connection): void => this.#onClosed(connection);
+    const onClosed = (connection: Connection, cause: EndCause): void => this.#onClosed(connection, cause);
     const relay = new Relay(options, { native, clock, poller, onClosed });
     const claims = new StickClaims({
       clock,
@@ -78,7 +79,7 @@ export class ProxyWorker implements Service {
     this.#poller.open();
     this.#timers.push(
       clock.every(waitingSweepMs, () => this.#sweepWaiting()),
-      clock.every(idleSweepMs, () => this.#sweepIdle()),
+      clock.every(silenceSweepMs, () => this.#sweepSilent()),
     );
     return Promise.resolve();
   }
@@ -88,7 +89,7 @@ export class ProxyWorker implements Service {
     for (const timer of this.#timers.splice(0)) timer.cancel();
     this.#draining = false;
     this.#listeners.configure([]);
-    for (const connection of this.#connections) this.#end(connection);
+    for (const connection of this.#connections) this.#end(connection, 'stopped');
     this.#poller.close();
     this.#dependencies.report({ kind: 'stopped' });
     return Promise.resolve();
@@ -119,7 +120,7 @@ export class ProxyWorker implements Service {
         return;
       case 'reset-connections':
         for (const connection of this.#connections) {
-          if (command.services.includes(connection.service.spec.name)) this.#end(connection);
+          if (command.services.includes(connection.service.spec.name)) this.#end(connection, 'handed-over');
         }
         return;
       case 'drain':
@@ -177,17 +178,22 @@ export class ProxyWorker implements Service {
     this.#dialer.begin(connection);
   }
 
-  #onClosed(connection: Connection): void {
+  /** All connections end here, whoever ended them. */
+  #onClosed(connection: Connection, cause: EndCause): void {
+    const { service, server } = connection;
+    connection.phase = 'closed';
     this.#connections.delete(connection);
-    connection.service.connections--;
-    if (connection.server !== undefined) connection.server.connections--;
+    service.connections--;
+    service.ended[cause]++;
+    connection.countBytes();
+    if (server !== undefined) server.connections--;
     this.#listeners.resumeAfterLimit();
     this.#reportDrained();
   }
 
-  #end(connection: Connection): void {
-    if (connection.phase === 'relaying') this.#relay.reset(connection);
-    else this.#dialer.abort(connection);
+  #end(connection: Connection, cause: EndCause): void {
+    if (connection.phase === 'relaying') this.#relay.reset(connection, cause);
+    else this.#dialer.abort(connection, cause);
   }
 
   #sweepWaiting(): void {
@@ -195,28 +201,37 @@ export class ProxyWorker implements Service {
     this.#listeners.retryAfterShortage();
     this.#claims.sweep(nowMs);
     this.#dialer.sweep(nowMs);
+    this.#relay.sweep(nowMs);
   }
 
   /** Marking and looking again later spares the relay a look at the clock for every read. */
-  #sweepIdle(): void {
+  #sweepSilent(): void {
     const nowMs = this.#dependencies.clock.nowMs();
     for (const connection of this.#connections) {
       if (connection.active) {
         connection.active = false;
-        connection.idleSinceMs = nowMs;
+        connection.silentSinceMs = nowMs;
+        if (!connection.isVigilant && connection.phase === 'relaying') this.#watchOver(connection);
         continue;
       }
-      const { counters, spec } = connection.service;
-      if (connection.phase !== 'relaying' || spec.idleTimeoutMs === 0) continue;
-      if (nowMs - connection.idleSinceMs < spec.idleTimeoutMs) continue;
-      counters.idleTimeouts++;
-      this.#relay.reset(connection);
+      if (connection.phase !== 'relaying' || connection.lost !== undefined) continue;
+      const { front, back, service, silentSinceMs } = connection;
+      const side = timedOutSide(service.spec.inactivity, front, back, nowMs - silentSinceMs);
+      if (side !== undefined) this.#relay.reset(connection, `${side}-timeout`);
     }
+  }
+
+  /** What would cost every short connection several system calls is done for those that have lived to see a sweep. */
+  #watchOver(connection: Connection): void {
+    connection.isVigilant = true;
+    setVigilance(this.#dependencies.native, connection.back.fd, connection.service.spec.tcp);
   }
 
   #counters(): WorkerCounters {
     const unsentBytes = new Map<ServiceRuntime, number>();
-    for (const { service, front, back } of this.#connections) {
+    for (const connection of this.#connections) {
+      connection.countBytes();
+      const { service, front, back } = connection;
       const unsent = (front.unsent?.length ?? 0) + (back.unsent?.length ?? 0);
       if (unsent > 0) unsentBytes.set(service, (unsentBytes.get(service) ?? 0) + unsent);
     }

@@ -43,7 +43,8 @@ describe('a correct file', () => {
           balance: 'roundrobin',
           stick: undefined,
           check: { interMs: 2_000, timeoutMs: 1_000, rise: 2, fall: 3, port: undefined },
-          timeouts: { connectMs: 4_000, idleMs: 3_600_000 },
+          timeouts: { connectMs: 4_000, clientMs: 3_600_000, serverMs: 3_600_000 },
+          tcp: { noDelay: true, keepalive: { idleS: 60, intervalS: 10, count: 6 }, userTimeoutMs: 0 },
           retries: 3,
           servers: [{ name: 's1', address: { address: '10.9.0.21', port: 8080 }, weight: 1 }],
         },
@@ -88,7 +89,10 @@ services:
     balance: leastconn
     stick: {by: source, ttl: 1d}
     check: {inter: 100ms, timeout: 50ms, rise: 1, fall: 1, port: 9}
-    timeouts: {connect: 1.5s, idle: 0s}
+    timeouts: {connect: 1.5s, client: 0s, server: 2m, tunnel: 0s, clientFin: 30s}
+    keepalive: false
+    noDelay: false
+    tcpUserTimeout: 30s
     retries: 0
     servers: [{name: x, address: '[2001:db8::21]:1', weight: 0}]
   - name: unchecked
@@ -145,7 +149,8 @@ log: {level: debug}
       balance: 'leastconn',
       stick: { by: 'source', ttlMs: 86_400_000 },
       check: { interMs: 100, timeoutMs: 50, rise: 1, fall: 1, port: 9 },
-      timeouts: { connectMs: 1_500, idleMs: undefined },
+      timeouts: { connectMs: 1_500, clientMs: 0, serverMs: 120_000, tunnelMs: 0, clientFinMs: 30_000 },
+      tcp: { noDelay: false, keepalive: undefined, userTimeoutMs: 30_000 },
       retries: 0,
       servers: [{ name: 'x', address: { address: '2001:db8::21', port: 1 }, weight: 0 }],
     });

@@ -59,7 +59,7 @@ describe('the JSON Schema', () => {
     expect(defaults).toMatchObject({
       'sync.heartbeat': '250ms',
       'virtualRouters[].advertInterval': '100ms',
-      'services[].timeouts.idle': '1h',
+      'services[].timeouts.client': '1h',
       'services[].balance': 'roundrobin',
       'proxy.workers': 'auto',
     });

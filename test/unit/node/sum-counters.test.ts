@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { sumCounters } from '../../../src/node/sum-counters.ts';
+import { endCauses } from '../../../src/proxy/index.ts';
 import type { ServerCounters, ServiceCounters } from '../../../src/proxy/index.ts';
 
 describe('sumCounters', () => {
@@ -9,7 +10,8 @@ describe('sumCounters', () => {
       worker(service('web', 10, [server('s2', 30), server('s1', 20)])),
     ]);
     expect([...sums.keys()]).toEqual(['web', 'db']);
-    expect(sums.get('web')).toMatchObject({ service: 'web', connectionsTotal: 11, refused: { 'no-server': 11 } });
+    expect(sums.get('web')).toMatchObject({ service: 'web', connectionsTotal: 11 });
+    expect(sums.get('web')).toMatchObject({ refused: { 'no-server': 11 }, ended: { completed: 11 } });
     expect(sums.get('web')?.servers).toMatchObject([
       { server: 's1', connectionsTotal: 22 },
       { server: 's2', connectionsTotal: 33 },
@@ -34,8 +36,8 @@ function worker(...services: readonly ServiceCounters[]) {
 function service(name: string, n: number, servers: readonly ServerCounters[]): ServiceCounters {
   return {
     ...{ service: name, connectionsTotal: n, connectionsCurrent: n, bytesIn: n, bytesOut: n, unsentBytes: n },
-    ...{ redispatches: n, idleTimeouts: n, clientResets: n, serverResets: n, clientsGone: n, stickHits: n },
-    ...{ stickClaims: n, stickClaimTimeouts: n, servers },
+    ...{ redispatches: n, stickHits: n, stickClaims: n, stickClaimTimeouts: n, servers },
+    ended: Object.fromEntries(endCauses.map((cause) => [cause, n])) as ServiceCounters['ended'],
     refused: { 'no-server': n, 'connect-failed': n, 'no-descriptor': n },
   };
 }

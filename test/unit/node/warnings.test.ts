@@ -100,7 +100,8 @@ const server: ServiceStatus['servers'][number] = {
 
 const service: ServiceStatus = {
   ...{ name: 'web', listen: '10.0.0.9:80', balance: 'roundrobin', listenError: undefined, connections: 0 },
-  ...{ connectionsTotal: 0, bytesIn: 0, bytesOut: 0, refused: {}, stickEntries: undefined, servers: [server] },
+  ...{ connectionsTotal: 0, bytesIn: 0, bytesOut: 0, refused: {}, ended: {}, stickEntries: undefined },
+  servers: [server],
 };
 
 const healthy: StatusDocument = {

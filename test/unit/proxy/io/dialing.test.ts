@@ -66,7 +66,7 @@ describe('a server that does not answer', () => {
     await until(() => proxy.service().connectionsCurrent === 1);
     client.resetAndDestroy();
     await until(() => proxy.service().connectionsCurrent === 0);
-    expect(proxy.service()).toMatchObject({ clientsGone: 1, redispatches: 0 });
+    expect(proxy.service()).toMatchObject({ ended: { 'client-gone': 1 }, redispatches: 0 });
     expect(proxy.service().servers[0]).toMatchObject({ connectionsCurrent: 0, connectFailures: 0 });
   });
 

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest';
 import { ProxyWorker, relayDefaults } from '../../../../src/proxy/io/index.ts';
 import type { ProxyWorkerOptions } from '../../../../src/proxy/io/index.ts';
 import type {
+  InactivityLimits,
   ServiceCounters,
   WorkerCounters,
   WorkerReport,
@@ -28,6 +29,29 @@ export class SocketTestClock extends ManualClock implements Clock {
     return systemClock.afterPoll(callback);
   }
 }
+
+/** For what the kernel takes its time for: delayed confirmations, retransmissions. */
+export class RealTimeClock extends SocketTestClock {
+  override nowMs(): number {
+    return systemClock.nowMs();
+  }
+
+  override after(delayMs: number, callback: () => void): Timer {
+    return systemClock.after(delayMs, callback);
+  }
+
+  override every(periodMs: number, callback: () => void): Timer {
+    return systemClock.every(periodMs, callback);
+  }
+}
+
+export const noInactivityLimits: InactivityLimits = {
+  clientMs: 0,
+  serverMs: 0,
+  tunnelMs: undefined,
+  clientFinMs: undefined,
+  serverFinMs: undefined,
+};
 
 export type TestWorker = {
   readonly worker: ProxyWorker;
@@ -109,7 +133,8 @@ export function serviceSpec(given: Partial<WorkerService> = {}): WorkerService {
     servers: [],
     retries: 3,
     connectTimeoutMs: 5000,
-    idleTimeoutMs: 0,
+    inactivity: noInactivityLimits,
+    tcp: { noDelay: true, keepalive: undefined, userTimeoutMs: 0 },
     source: undefined,
     stick: undefined,
     ...given,
@@ -197,11 +222,20 @@ export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();
 }
 
+/** Waits until the value has not changed for 50 turns. */
+export async function untilStalled(value: () => number): Promise<void> {
+  for (let before = -1, same = 0; same < 50;) {
+    await turn();
+    same = value() === before ? same + 1 : 0;
+    before = value();
+  }
+}
+
 export function turn(): Promise<void> {
   return new Promise((resolve) => void systemClock.afterPoll(resolve));
 }
 
-function localPort(fd: number): number {
+export function localPort(fd: number): number {
   const endpoint = new Uint8Array(20);
   native.localName(fd, endpoint);
   return ((endpoint[2] ?? 0) << 8) | (endpoint[3] ?? 0);

@@ -1,0 +1,57 @@
+/** Why and when a connection has ended: a named cause, and the two characters that HAProxy's tcplog has for it. */
+import type { RefusalReason } from './worker-protocol.ts';
+
+/**
+ * choosing: waits for the answer to a stick claim; connecting: the server has not answered yet; relaying: bytes flow;
+ * closed: both descriptors are gone.
+ */
+export type Phase = 'choosing' | 'connecting' | 'relaying' | 'closed';
+
+export type EndCause =
+  /** Both sides have ended their direction. */
+  | 'completed'
+  /** The client reset, or its kernel has given it up. */
+  | 'client-reset'
+  | 'server-reset'
+  /** The client neither sent nor took a byte for too long. */
+  | 'client-timeout'
+  | 'server-timeout'
+  /** The client reset before it had a server. */
+  | 'client-gone'
+  /** The last of the servers that were tried did not answer in time. */
+  | 'connect-timeout'
+  /** This node no longer holds the service's address. */
+  | 'handed-over'
+  /** This process has ended. */
+  | 'stopped'
+  | RefusalReason;
+
+/** Who or what ended it, as in HAProxy: client, server, a limit of time (lower case), resources, an operator (K). */
+const causeLetters: Readonly<Record<EndCause, string>> = {
+  completed: '-',
+  'client-reset': 'C',
+  'server-reset': 'S',
+  'client-timeout': 'c',
+  'server-timeout': 's',
+  'client-gone': 'C',
+  'connect-timeout': 's',
+  'handed-over': 'K',
+  stopped: 'K',
+  'no-server': 'S',
+  'connect-failed': 'S',
+  'no-descriptor': 'R',
+};
+
+/** What it was doing: connecting to a server, or transferring data. */
+const phaseLetters: Readonly<Record<Exclude<Phase, 'closed'>, string>> = {
+  choosing: 'C',
+  connecting: 'C',
+  relaying: 'D',
+};
+
+export const endCauses = Object.keys(causeLetters) as readonly EndCause[];
+
+/** "--", "CD", "sC": of a connection that ended for this cause while it was in this phase. */
+export function terminationCode(cause: EndCause, phase: Exclude<Phase, 'closed'>): string {
+  return cause === 'completed' ? '--' : `${causeLetters[cause]}${phaseLetters[phase]}`;
+}
