@@ -20,7 +20,11 @@ export type Config = {
     readonly socket: string;
     readonly listen: Endpoint | undefined;
   };
-  readonly log: { readonly level: 'error' | 'warn' | 'info' | 'debug' };
+  readonly log: {
+    readonly level: 'error' | 'warn' | 'info' | 'debug';
+    /** Undefined: there is none. */
+    readonly access: 'stdout' | { readonly file: string } | undefined;
+  };
 };
 
 export type NodeConfig = {
@@ -99,8 +103,13 @@ export function configOf(file: ConfigFile): Config {
     services: file.services.map(serviceOf),
     proxy: file.proxy,
     admin: { socket: file.admin.socket, listen: file.admin.listen },
-    log: file.log,
+    log: { level: file.log.level, access: accessLogOf(file.log.access) },
   };
+}
+
+function accessLogOf(access: ConfigFile['log']['access']): Config['log']['access'] {
+  if (access === 'off') return undefined;
+  return access === 'stdout' ? access : { file: access };
 }
 
 function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {

@@ -13,6 +13,7 @@ import {
   name,
   section,
 } from './fields.ts';
+import { accessLog } from './log-schema.ts';
 import { syncGroup, virtualRouter } from './router-schema.ts';
 import { keepalive, noDelay, tcpUserTimeout } from './tcp-schema.ts';
 import { timeouts } from './timeouts-schema.ts';
@@ -164,6 +165,7 @@ export const fileSchema = section(
         level: choice('The least important lines that are still written.', ['error', 'warn', 'info', 'debug']).prefault(
           'info',
         ),
+        access: accessLog.prefault('off'),
       },
       '{level: info}',
     ).prefault({}),

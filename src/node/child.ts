@@ -11,6 +11,8 @@ export type ChildOptions = {
   readonly entry: string;
   /** Options of Node and V8 for this process alone. */
   readonly execArgv?: readonly string[];
+  /** Its standard output is this process's; by default it has none. */
+  readonly hasStdout?: boolean;
   /** How long stop() waits for an orderly exit before it kills, in milliseconds. */
   readonly stopTimeoutMs: number;
 };
@@ -62,8 +64,8 @@ export class Child<Command, Report> {
     const child = fork(new URL(this.#options.entry, import.meta.url).pathname, [], {
       serialization: 'advanced',
       execArgv: [...process.execArgv, ...(this.#options.execArgv ?? [])],
-      // Standard output belongs to the parent's log; a child's crash report goes to standard error as it is.
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      // Standard output belongs to the logs; a child's crash report goes to standard error as it is.
+      stdio: ['ignore', this.#options.hasStdout === true ? 'inherit' : 'ignore', 'inherit', 'ipc'],
     });
     this.#process = child;
     this.#startedAtMs = this.#clock.nowMs();

@@ -18,6 +18,10 @@ function addNodeMetrics(registry: Registry, status: StatusDocument): void {
     epoch.set({ router: router.name }, router.epoch);
     for (const [kind, count] of Object.entries(router.counters)) vrrp.inc({ router: router.name, kind }, count);
   }
+  if (status.accessLog !== undefined) {
+    const dropped = counter(registry, 'tandem_access_records_dropped_total', 'records lost by the access log');
+    dropped.inc(status.accessLog.droppedRecords);
+  }
   const { peer } = status;
   if (peer === undefined) return;
   gauge(registry, 'tandem_peer_connected', '1 while the sync link to the peer is up').set(peer.connected ? 1 : 0);

@@ -1,6 +1,6 @@
 /** The services of this node: their servers' health and overrides, the workers that relay, who is sticky to whom. */
 import { formatEndpoint } from '../base/index.ts';
-import type { ServiceConfig } from '../config/index.ts';
+import type { Config, ServiceConfig } from '../config/index.ts';
 import { createPool, effectiveWeight, eligibility, setAdmin, setHealth, setWeight } from '../proxy/index.ts';
 import type { PoolServer, PoolUpdate, ServerPool, ServiceCounters } from '../proxy/index.ts';
 import { Prober } from '../proxy/io/index.ts';
@@ -15,7 +15,7 @@ import { keyOf, splitKey } from './replicated-state.ts';
 import type { Override, ReplicatedState } from './replicated-state.ts';
 import { checkConfig, serverSpecs, workerService } from './settings.ts';
 import { Stickiness } from './stickiness.ts';
-import type { ProcessStatus, ServerStatus, ServiceStatus } from './status-document.ts';
+import type { AccessLogStatus, ProcessStatus, ServerStatus, ServiceStatus } from './status-document.ts';
 import { sumCounters } from './sum-counters.ts';
 import { WorkerPool } from './worker-pool.ts';
 
@@ -24,6 +24,7 @@ export type ServiceManagerOptions = {
   readonly workers: number;
   /** Where health checks leave from, those to servers of its family: the node's own address. */
   readonly checkSource: string;
+  readonly accessLog: Config['log']['access'];
 };
 
 export type ServiceManagerPorts = {
@@ -47,6 +48,7 @@ export class ServiceManager implements Service {
   readonly #workers: WorkerPool;
   readonly #stickiness: Stickiness;
   readonly #prober: Prober;
+  #accessRecordsDropped = 0;
 
   constructor(options: ServiceManagerOptions, ports: ServiceManagerPorts) {
     const { clock, logger, native, random, events, state } = ports;
@@ -60,6 +62,7 @@ export class ServiceManager implements Service {
       clock,
       logger,
       events,
+      accessLog: options.accessLog,
       services: () => options.services.map((service) => workerService(service, this.#pool(service.name))),
       onWorkerStarted: (worker) => this.#stickiness.teach(worker),
       onStickClaims: (worker, claims) => this.#workers.assignSticks(worker, this.#stickiness.claim(claims)),
@@ -145,8 +148,18 @@ export class ServiceManager implements Service {
   }
 
   async openConnections(): Promise<number> {
-    const counters = sumCounters(await this.#workers.counters());
+    const workers = await this.#workers.counters();
+    this.#accessRecordsDropped = workers.reduce((sum, worker) => sum + worker.accessRecordsDropped, 0);
+    const counters = sumCounters(workers);
     return [...counters.values()].reduce((sum, service) => sum + service.connectionsCurrent, 0);
+  }
+
+  /** As of the last `status`; undefined where there is no access log. */
+  get accessLog(): AccessLogStatus | undefined {
+    const { accessLog } = this.#options;
+    if (accessLog === undefined) return undefined;
+    const destination = accessLog === 'stdout' ? accessLog : accessLog.file;
+    return { destination, droppedRecords: this.#accessRecordsDropped };
   }
 
   async status(): Promise<readonly ServiceStatus[]> {

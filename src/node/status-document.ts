@@ -13,6 +13,8 @@ export type StatusDocument = {
   readonly peer: PeerStatus | undefined;
   readonly services: readonly ServiceStatus[];
   readonly processes: readonly ProcessStatus[];
+  /** Undefined where none is written. */
+  readonly accessLog: AccessLogStatus | undefined;
   readonly realtime: RealtimeStatus | undefined;
   /** What an operator should look at, one sentence each; empty when all is well. */
   readonly warnings: readonly string[];
@@ -137,6 +139,13 @@ export type ServerStatus = {
   readonly connectionsTotal: number;
   readonly connectFailures: number;
   readonly lastCheck: string | undefined;
+};
+
+export type AccessLogStatus = {
+  /** "stdout", or the file. */
+  readonly destination: string;
+  /** Records that were lost since the workers were started, because the destination took none for too long. */
+  readonly droppedRecords: number;
 };
 
 export type ProcessStatus = {

@@ -33,6 +33,7 @@ import { plainReport, readFailover, readTakeOver } from './peer-requests.ts';
 import { PreemptGate } from './preempt-gate.ts';
 import { createReplicatedState } from './replicated-state.ts';
 import { ServiceManager } from './service-manager.ts';
+import type { ServiceManagerOptions } from './service-manager.ts';
 import { hookedRouters, routerSpecs, trackingRouters, withTheirGroups, workerCount } from './settings.ts';
 import type { Keys, NodeIdentity } from './settings.ts';
 import type { FailoverReport, RouterState, StatusDocument } from './status-document.ts';
@@ -94,10 +95,13 @@ export class TandemNode {
       onStick: (change) => this.#services.onStickMerged(change),
     });
     const onUsable = (service: string, isUsable: boolean): void => this.#trackers.onServiceUsable(service, isUsable);
-    this.#services = new ServiceManager(
-      { services: config.services, workers: workerCount(config), checkSource: identity.self.address },
-      { ...shared, native: loadNative(), random: systemRandom, state, onUsable },
-    );
+    this.#services = new ServiceManager(serviceOptions(config, identity), {
+      ...shared,
+      native: loadNative(),
+      random: systemRandom,
+      state,
+      onUsable,
+    });
     this.#trackers = this.#createTrackers();
     this.#hooks = new Hooks({ node: identity.self.name, routers: hookedRouters(config, this.#routers) }, shared);
     this.#vrrp = new VrrpManager(this.#routers, {
@@ -191,6 +195,7 @@ export class TandemNode {
       peer: this.#peer?.status(),
       services,
       processes: [this.#vrrp.process, ...this.#services.processes],
+      accessLog: this.#services.accessLog,
       realtime: this.#vrrp.realtime,
       warnings: [],
     };
@@ -318,6 +323,11 @@ export class TandemNode {
         throw new OperatorError('UNKNOWN_REQUEST', `it does not know the request ${method}`, 'upgrade it');
     }
   }
+}
+
+function serviceOptions(config: Config, { self }: NodeIdentity): ServiceManagerOptions {
+  const { services, log } = config;
+  return { services, workers: workerCount(config), checkSource: self.address, accessLog: log.access };
 }
 
 function initialRoles(routers: readonly RouterSpec[]) {

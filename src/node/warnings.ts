@@ -1,4 +1,4 @@
-import type { RealtimeStatus, StatusDocument, VirtualRouterStatus } from './status-document.ts';
+import type { AccessLogStatus, RealtimeStatus, StatusDocument, VirtualRouterStatus } from './status-document.ts';
 
 /** What an operator should look at, one sentence each. */
 export function warningsOf(status: StatusDocument): readonly string[] {
@@ -6,6 +6,7 @@ export function warningsOf(status: StatusDocument): readonly string[] {
     ...routerWarnings(status),
     ...peerWarnings(status),
     ...serviceWarnings(status),
+    ...accessLogWarnings(status.accessLog),
     ...realtimeWarnings(status.realtime),
   ];
 }
@@ -46,6 +47,12 @@ function serviceWarnings({ services }: StatusDocument): string[] {
     const usable = service.servers.filter((server) => server.health !== 'down' && server.state === 'ready');
     return usable.length === 0 ? [`service ${service.name} has no server for new connections`] : [];
   });
+}
+
+function accessLogWarnings(accessLog: AccessLogStatus | undefined): string[] {
+  if (accessLog === undefined || accessLog.droppedRecords === 0) return [];
+  const { destination, droppedRecords } = accessLog;
+  return [`the access log has lost ${droppedRecords} records: ${destination} did not take them`];
 }
 
 function realtimeWarnings(realtime: RealtimeStatus | undefined): string[] {

@@ -1,5 +1,6 @@
 import type { Clock, Logger } from '../runtime/index.ts';
 import type {
+  AccessLogDestination,
   StickClaim,
   StickAssignment,
   WorkerCommand,
@@ -19,6 +20,7 @@ export type WorkerPoolPorts = {
   readonly events: EventLog;
   /** What the workers serve, as it is now. */
   readonly services: () => readonly WorkerService[];
+  readonly accessLog: AccessLogDestination | undefined;
   /** A worker has started and knows its services: it may be told of sticky sources. */
   readonly onWorkerStarted: (worker: number) => void;
   readonly onStickClaims: (worker: number, claims: readonly StickClaim[]) => void;
@@ -109,7 +111,7 @@ export class WorkerPool {
     const { clock, logger, events } = this.#ports;
     const name = `worker ${index + 1}`;
     const worker: Child<WorkerCommand, WorkerReport> = new Child(
-      { name, entry: './worker-process.ts', stopTimeoutMs },
+      { name, entry: './worker-process.ts', stopTimeoutMs, hasStdout: true },
       {
         clock,
         logger,
@@ -131,7 +133,8 @@ export class WorkerPool {
   }
 
   #configure(worker: Child<WorkerCommand, WorkerReport>): void {
-    worker.send({ kind: 'configure', revision: this.#revision, services: this.#ports.services() });
+    const { services, accessLog } = this.#ports;
+    worker.send({ kind: 'configure', revision: this.#revision, services: services(), accessLog });
   }
 
   #onReport(worker: number, report: WorkerReport): void {

@@ -23,7 +23,8 @@ const worker = new ProxyWorker(options, {
 
 keepCompiledCode();
 // Without its main process a worker has neither health nor configuration: it ends, and with it its connections.
-process.on('disconnect', () => process.exit(0));
+// Not by process.exit, which waits for a thread that writes to a standard output that nobody reads.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 // An operator's Ctrl-C reaches the whole process group; the main process decides in which order things end.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);

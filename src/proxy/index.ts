@@ -30,6 +30,7 @@ export { timedOutSide } from './inactivity.ts';
 export type { EndCause, Phase } from './termination.ts';
 export { endCauses, terminationCode } from './termination.ts';
 export type {
+  AccessLogDestination,
   RefusalReason,
   ServerCounters,
   ServiceCounters,

@@ -46,6 +46,9 @@ export type WorkerService = {
   readonly stick: { readonly ttlMs: number; readonly entriesMax: number } | undefined;
 };
 
+/** Where the access log goes. */
+export type AccessLogDestination = { readonly file: string } | 'stdout';
+
 export type StickAssignment = {
   readonly requestId: number;
   readonly service: string;
@@ -55,7 +58,13 @@ export type StickAssignment = {
 
 export type WorkerCommand =
   /** The whole desired list: what is missing is closed (its connections go on), what is new is opened. */
-  | { readonly kind: 'configure'; readonly revision: number; readonly services: readonly WorkerService[] }
+  | {
+      readonly kind: 'configure';
+      readonly revision: number;
+      readonly services: readonly WorkerService[];
+      /** Undefined: none is written. */
+      readonly accessLog?: AccessLogDestination | undefined;
+    }
   /** Entries of other workers or of the peer. */
   | { readonly kind: 'stick-learned'; readonly service: string; readonly entries: readonly StickEntry[] }
   /** The answers to claims. */
@@ -144,4 +153,6 @@ export type WorkerCounters = {
   readonly acceptPauses: number;
   /** How often it was suspended because the worker had all the connections it may have. */
   readonly connectionLimitHits: number;
+  /** Records of the access log that were lost because its destination took none. */
+  readonly accessRecordsDropped: number;
 };

@@ -5,8 +5,11 @@
 import { epoll } from '../../runtime/index.ts';
 import { epollUrgent } from './poller.ts';
 import type { Phase } from '../index.ts';
+import type { Trace } from './access-log.ts';
 import type { PollerTarget } from './poller.ts';
 import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
+
+export type ConnectFailure = 'connect-failed' | 'connect-timeout';
 
 /** Who acts on a connection's events, depending on its phase. */
 export type ConnectionDriver = {
@@ -63,6 +66,8 @@ export class Connection {
   readonly service: ServiceRuntime;
   /** The client's address, for stickiness; empty where the service has none. */
   readonly source: string;
+  /** For the access log; undefined where there is none. */
+  trace: Trace | undefined;
   /** The client's socket. */
   readonly front: End;
   /** The server's socket. */
@@ -72,6 +77,8 @@ export class Connection {
   server: ServerRuntime | undefined;
   /** Names of the servers that failed to connect. */
   failed = noServers;
+  /** How the last of them did. */
+  lastFailure: ConnectFailure = 'connect-failed';
   /** When choosing, connecting, or what is left to do for a lost end has taken too long. */
   deadlineMs = Infinity;
   /** The end that was reset first; what it had sent before is still brought to the other one. */

@@ -9,7 +9,7 @@ import { closeWithReset, setStreamOptions } from './socket-options.ts';
 import { streamEvents } from './poller.ts';
 import type { Clock, Native } from '../../runtime/index.ts';
 import type { EndCause, RefusalReason } from '../index.ts';
-import type { Connection, ConnectionDriver, End } from './connection.ts';
+import type { Connection, ConnectFailure, ConnectionDriver, End } from './connection.ts';
 import type { Poller } from './poller.ts';
 import type { Relay } from './relay.ts';
 import type { ServerRuntime } from './service-runtime.ts';
@@ -78,6 +78,7 @@ export class Dialer implements ConnectionDriver {
       return;
     }
     connection.phase = 'connecting';
+    if (connection.trace !== undefined) connection.trace.chosenMs ??= this.#clock.nowMs();
     connection.server = server;
     server.connections++;
     server.counters.connectionsTotal++;
@@ -134,27 +135,29 @@ export class Dialer implements ConnectionDriver {
   #onConnected(connection: Connection, events: number): void {
     this.#connecting.delete(connection);
     connection.deadlineMs = Infinity;
+    if (connection.trace !== undefined) connection.trace.connectedMs = this.#clock.nowMs();
     this.#relay.begin(connection, events);
   }
 
-  #onConnectFailed(connection: Connection, cause: EndCause = 'connect-failed'): void {
+  #onConnectFailed(connection: Connection, failure: ConnectFailure = 'connect-failed'): void {
     const { server, service } = connection;
+    connection.lastFailure = failure;
     this.#leaveServer(connection);
     if (server !== undefined) {
       server.counters.connectFailures++;
       connection.failed = new Set(connection.failed).add(server.name);
     }
     if (connection.failed.size > service.spec.retries) {
-      this.#refuse(connection, 'connect-failed', cause);
+      this.#refuse(connection, 'connect-failed');
       return;
     }
     service.counters.redispatches++;
     this.#choose(connection);
   }
 
-  #refuse(connection: Connection, reason: RefusalReason, cause: EndCause = reason): void {
+  #refuse(connection: Connection, reason: RefusalReason): void {
     connection.service.refused[reason]++;
-    this.abort(connection, cause);
+    this.abort(connection, reason === 'connect-failed' ? connection.lastFailure : reason);
   }
 
   #leaveServer(connection: Connection): void {

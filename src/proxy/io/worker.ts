@@ -1,5 +1,6 @@
 /** A proxy worker: takes commands, listens, relays and reports, all in one thread, one event after the other. */
-import { formatIp } from '../../base/index.ts';
+import { assert, formatIp } from '../../base/index.ts';
+import { AccessLog } from './access-log.ts';
 import { Connection } from './connection.ts';
 import { Dialer } from './dialer.ts';
 import { Poller } from './poller.ts';
@@ -9,8 +10,16 @@ import { ServiceRuntime } from './service-runtime.ts';
 import { StickClaims } from './stick-claims.ts';
 import { closeWithReset, setVigilance } from './socket-options.ts';
 import { timedOutSide } from '../index.ts';
+import { createRecordLog } from '../../runtime/index.ts';
 import type { Clock, Logger, Native, Random, Service, Timer } from '../../runtime/index.ts';
-import type { EndCause, WorkerCommand, WorkerCounters, WorkerReport, WorkerService } from '../index.ts';
+import type {
+  AccessLogDestination,
+  EndCause,
+  WorkerCommand,
+  WorkerCounters,
+  WorkerReport,
+  WorkerService,
+} from '../index.ts';
 import type { RelayOptions } from './relay.ts';
 import type { StickReport } from './stick-claims.ts';
 
@@ -34,6 +43,8 @@ type Dependencies = {
 };
 
 const waitingSweepMs = 100;
+/** Less than a process gets to stop. */
+const accessLogCloseTimeoutMs = 1_000;
 const silenceSweepMs = 500;
 
 export class ProxyWorker implements Service {
@@ -47,6 +58,10 @@ export class ProxyWorker implements Service {
   readonly #services = new Map<string, ServiceRuntime>();
   readonly #connections = new Set<Connection>();
   readonly #timers: Timer[] = [];
+  #accessLog: AccessLog | undefined;
+  #accessLogName = '';
+  /** Of access logs that were closed. */
+  #accessRecordsDropped = 0;
   #draining = false;
 
   constructor(options: ProxyWorkerOptions, dependencies: Dependencies) {
@@ -85,19 +100,20 @@ export class ProxyWorker implements Service {
   }
 
   /** Resets all connections. To lose none, `drain` first. */
-  stop(): Promise<void> {
+  async stop(): Promise<void> {
     for (const timer of this.#timers.splice(0)) timer.cancel();
     this.#draining = false;
     this.#listeners.configure([]);
     for (const connection of this.#connections) this.#end(connection, 'stopped');
     this.#poller.close();
+    if (this.#accessLog !== undefined) await this.#closeAccessLog();
     this.#dependencies.report({ kind: 'stopped' });
-    return Promise.resolve();
   }
 
   handle(command: WorkerCommand): void {
     switch (command.kind) {
       case 'configure':
+        this.#setAccessLog(command.accessLog);
         this.#configure(command.revision, command.services);
         return;
       case 'stick-learned': {
@@ -130,6 +146,27 @@ export class ProxyWorker implements Service {
         void this.stop();
         return;
     }
+  }
+
+  #setAccessLog(destination: AccessLogDestination | undefined): void {
+    const { clock } = this.#dependencies;
+    const name = destination === undefined ? '' : JSON.stringify(destination);
+    if (name === this.#accessLogName) return;
+    this.#accessLogName = name;
+    void this.#closeAccessLog();
+    if (destination === undefined) return;
+    this.#accessLog = new AccessLog({ log: createRecordLog('connection', destination, { clock }), clock });
+  }
+
+  /** Resolves when its last records are written, or will not be. */
+  async #closeAccessLog(): Promise<void> {
+    const log = this.#accessLog;
+    if (log === undefined) return;
+    this.#accessRecordsDropped += log.droppedRecords;
+    this.#accessLog = undefined;
+    const timeout = new AbortController();
+    await Promise.race([log.close(), this.#dependencies.clock.sleep(accessLogCloseTimeoutMs, timeout.signal)]);
+    timeout.abort();
   }
 
   #configure(revision: number, services: readonly WorkerService[]): void {
@@ -172,6 +209,7 @@ export class ProxyWorker implements Service {
     }
     const source = service.sticks === undefined ? '' : sourceOf(endpoint);
     const connection = new Connection({ service, source, fd, driver: this.#dialer });
+    if (this.#accessLog !== undefined) connection.trace = this.#accessLog.begin(endpoint);
     this.#connections.add(connection);
     service.connections++;
     service.counters.connectionsTotal++;
@@ -180,7 +218,10 @@ export class ProxyWorker implements Service {
 
   /** All connections end here, whoever ended them. */
   #onClosed(connection: Connection, cause: EndCause): void {
-    const { service, server } = connection;
+    const { service, server, phase, trace } = connection;
+    assert(phase !== 'closed', 'a connection ends once');
+    if (trace !== undefined)
+      this.#accessLog?.write(connection, trace, { cause, phase, workerConnections: this.#connections.size });
     connection.phase = 'closed';
     this.#connections.delete(connection);
     service.connections--;
@@ -237,7 +278,8 @@ export class ProxyWorker implements Service {
     }
     this.#forgetRemoved();
     const services = Array.from(this.#services.values(), (service) => service.snapshot(unsentBytes.get(service) ?? 0));
-    return { services, ...this.#listeners.counters };
+    const accessRecordsDropped = this.#accessRecordsDropped + (this.#accessLog?.droppedRecords ?? 0);
+    return { services, ...this.#listeners.counters, accessRecordsDropped };
   }
 
   #reportSticks({ claims, touched }: StickReport): void {

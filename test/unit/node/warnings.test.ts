@@ -106,5 +106,5 @@ const service: ServiceStatus = {
 
 const healthy: StatusDocument = {
   ...{ node: 'lb1', version: '1', pid: 1, uptimeMs: 1, configHash: 'x', virtualRouters: [router], peer },
-  ...{ services: [service], processes: [], realtime: undefined, warnings: [] },
+  ...{ services: [service], processes: [], accessLog: undefined, realtime: undefined, warnings: [] },
 };

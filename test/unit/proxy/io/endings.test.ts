@@ -226,7 +226,7 @@ async function startRawProxy(given: Native = native) {
 async function endings(proxy: RawProxy['proxy']): Promise<Endings> {
   await until(() => proxy.service().connectionsCurrent === 0);
   const { ended } = proxy.service();
-  return Object.fromEntries(Object.entries(ended).filter(([, count]) => count > 0)) as Endings;
+  return Object.fromEntries(Object.entries(ended).filter(([, count]) => count > 0));
 }
 
 async function sendAndEnd(end: RawEnd, bytes: Buffer): Promise<void> {

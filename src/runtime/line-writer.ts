@@ -1,0 +1,194 @@
+/**
+ * Lines to a file, a FIFO or standard output, which never make the program wait: they are kept up to a bound, and what
+ * does not fit is dropped and counted. A disk that is full or a pipe that nobody reads costs lines, and nothing else.
+ *
+ * Descriptors are opened with O_NONBLOCK: a thread of Node's pool that waits in open or write for a pipe would keep the
+ * process from ending.
+ */
+import { close, constants, fstat, open, stat, write } from 'node:fs';
+import type { Stats } from 'node:fs';
+import type { Clock, Timer } from './clock.ts';
+
+export type LineWriterOptions = {
+  /** A path, or standard output. */
+  readonly destination: string | { readonly descriptor: number };
+  /** Most that waits to be written. */
+  readonly pendingBytesMax: number;
+  /** The line, with its end, that stands where so many have been dropped. */
+  readonly gapLine: (droppedLines: number) => string;
+};
+
+const openFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+/** How often it is looked whether the file was moved away (logrotate), or can be written again. */
+const checkPeriodMs = 1_000;
+const retryDelayMs = 50;
+/** Several processes may write to one pipe: up to PIPE_BUF a write stays in one piece (pipe(7)). */
+const pipeWriteBytesMax = 4_096;
+const fileWriteBytesMax = 65_536;
+
+export class LineWriter {
+  readonly #options: LineWriterOptions;
+  readonly #clock: Clock;
+  readonly #timer: Timer;
+  #lines: string[] = [];
+  #pendingBytes = 0;
+  /** What is being written; its first line may be written in part. */
+  #chunk: Buffer = Buffer.alloc(0);
+  #droppedLines = 0;
+  #toldDroppedLines = 0;
+  #fd = -1;
+  #file: Stats | undefined;
+  #isBusy = false;
+  #isClosing = false;
+  readonly #closed = Promise.withResolvers<undefined>();
+
+  constructor(options: LineWriterOptions, dependencies: { readonly clock: Clock }) {
+    this.#options = options;
+    this.#clock = dependencies.clock;
+    this.#timer = dependencies.clock.every(checkPeriodMs, () => this.#check());
+    this.#open();
+  }
+
+  /** Since the start. */
+  get droppedLines(): number {
+    return this.#droppedLines;
+  }
+
+  /** A line of ASCII with its end. */
+  write(line: string): void {
+    if (this.#pendingBytes + line.length > this.#options.pendingBytesMax) {
+      this.#droppedLines++;
+      return;
+    }
+    if (this.#droppedLines > this.#toldDroppedLines) {
+      this.#keep(this.#options.gapLine(this.#droppedLines - this.#toldDroppedLines));
+      this.#toldDroppedLines = this.#droppedLines;
+    }
+    this.#keep(line);
+    this.#writeOn();
+  }
+
+  /** Writes what can be written now, the rest is lost; resolves then. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#timer.cancel();
+    this.#writeOn();
+    await this.#closed.promise;
+  }
+
+  #keep(line: string): void {
+    this.#lines.push(line);
+    this.#pendingBytes += line.length;
+  }
+
+  #writeOn(): void {
+    if (this.#isBusy) return;
+    if (this.#fd >= 0 && this.#chunk.length === 0) this.#chunk = this.#nextChunk();
+    if (this.#fd >= 0 && this.#chunk.length > 0) {
+      this.#isBusy = true;
+      write(this.#fd, this.#chunk, 0, this.#chunk.length, null, (error, written) => this.#onWritten(error, written));
+    } else if (this.#isClosing) {
+      this.#finish();
+    }
+  }
+
+  #finish(): void {
+    this.#closeFile();
+    this.#closed.resolve(undefined);
+  }
+
+  #nextChunk(): Buffer {
+    const bytesMax = this.#file?.isFile() === true ? fileWriteBytesMax : pipeWriteBytesMax;
+    let count = 0;
+    for (let bytes = 0; count < this.#lines.length; count++) {
+      bytes += this.#lines[count]?.length ?? 0;
+      if (bytes > bytesMax && count > 0) break;
+    }
+    return Buffer.from(this.#lines.splice(0, count).join(''), 'latin1');
+  }
+
+  #onWritten(error: NodeJS.ErrnoException | null, written: number): void {
+    this.#isBusy = false;
+    if (error === null) {
+      this.#chunk = this.#chunk.subarray(written);
+      this.#pendingBytes -= written;
+      this.#writeOn();
+    } else if (this.#isClosing) {
+      this.#finish();
+    } else if (error.code === 'EAGAIN') {
+      this.#clock.after(retryDelayMs, () => this.#writeOn());
+    }
+    // Anything else (a full disk, a pipe without a reader) is tried again with the next line or check.
+  }
+
+  #check(): void {
+    const { destination } = this.#options;
+    if (typeof destination !== 'string' || this.#isBusy) {
+      this.#writeOn();
+      return;
+    }
+    stat(destination, (_error, found: Stats | undefined) => {
+      if (this.#isClosing || this.#isBusy) return;
+      const isSame = this.#fd >= 0 && found?.ino === this.#file?.ino && found?.dev === this.#file?.dev;
+      if (isSame) {
+        this.#writeOn();
+        return;
+      }
+      this.#closeFile();
+      this.#open();
+    });
+  }
+
+  #open(): void {
+    const { destination } = this.#options;
+    this.#isBusy = true;
+    if (typeof destination === 'string') this.#openPath(destination);
+    else fstat(destination.descriptor, (_error, file: Stats | undefined) => this.#openStandard(destination, file));
+  }
+
+  /**
+   * A pipe or a terminal that others have as well gets a description of its own, so that O_NONBLOCK is not set for all
+   * of them. A file needs none, and must have its position in common with the others; a socket cannot be opened.
+   */
+  #openStandard({ descriptor }: { readonly descriptor: number }, file: Stats | undefined): void {
+    const mayBlock = file?.isFIFO() === true || file?.isCharacterDevice() === true;
+    if (mayBlock) this.#openPath(`/proc/self/fd/${descriptor}`);
+    else this.#use(descriptor);
+  }
+
+  #openPath(path: string): void {
+    open(path, openFlags, 0o640, (error, fd) => {
+      if (error === null) {
+        this.#use(fd);
+        return;
+      }
+      this.#isBusy = false;
+      this.#writeOn();
+    });
+  }
+
+  #use(fd: number): void {
+    fstat(fd, (_error, file: Stats | undefined) => {
+      this.#isBusy = false;
+      this.#fd = fd;
+      this.#file = file;
+      this.#dropPartOfLine();
+      this.#writeOn();
+    });
+  }
+
+  /** The rest of a line whose begin is in the file before. */
+  #dropPartOfLine(): void {
+    if (this.#chunk.length === 0) return;
+    const end = this.#chunk.indexOf(0x0a) + 1;
+    this.#pendingBytes -= end;
+    this.#droppedLines++;
+    this.#chunk = this.#chunk.subarray(end);
+  }
+
+  #closeFile(): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    if (fd > 2) close(fd, () => undefined);
+  }
+}
