@@ -95,13 +95,8 @@ export class TandemNode {
       onStick: (change) => this.#services.onStickMerged(change),
     });
     const onUsable = (service: string, isUsable: boolean): void => this.#trackers.onServiceUsable(service, isUsable);
-    this.#services = new ServiceManager(serviceOptions(config, identity), {
-      ...shared,
-      native: loadNative(),
-      random: systemRandom,
-      state,
-      onUsable,
-    });
+    const servicePorts = { ...shared, native: loadNative(), random: systemRandom, state, onUsable };
+    this.#services = new ServiceManager(serviceOptions(config, identity), servicePorts);
     this.#trackers = this.#createTrackers();
     this.#hooks = new Hooks({ node: identity.self.name, routers: hookedRouters(config, this.#routers) }, shared);
     this.#vrrp = new VrrpManager(this.#routers, {

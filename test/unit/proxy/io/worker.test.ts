@@ -1,9 +1,6 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { createInterface } from 'node:readline';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import type { WorkerReport } from '../../../../src/proxy/index.ts';
+import { describe, expect, it } from 'vitest';
 import {
   connectTo,
   freePort,
@@ -20,6 +17,7 @@ import {
   until,
 } from './harness.ts';
 import type { TestWorker } from './harness.ts';
+import { startWorkerProcess } from './processes.ts';
 
 describe('listening', () => {
   it('opens an address that is not this host’s', async () => {
@@ -146,7 +144,8 @@ describe('running out of descriptors', () => {
   it('makes clients wait, loses no connection that is open, and is over when there are descriptors again', async () => {
     const server = await startEchoServer();
     const spec = serviceSpec({ servers: [server] });
-    const child = await startChild(spec);
+    // A worker that may have 64 descriptors.
+    const child = await startWorkerProcess(spec, 64);
     const clients = Array.from({ length: 60 }, () => connectTo(spec.address, spec.port));
     const served = new Set<(typeof clients)[number]>();
     for (const client of clients) {
@@ -163,21 +162,6 @@ describe('running out of descriptors', () => {
     await echoing(connectTo(spec.address, spec.port));
   });
 });
-
-type Child = { readonly reports: WorkerReport[] };
-
-/** A worker in a process that may have 64 descriptors; it reports its counters all the time. */
-async function startChild(spec: ReturnType<typeof serviceSpec>): Promise<Child> {
-  const program = new URL('fixtures/worker-process.ts', import.meta.url).pathname;
-  const child = spawn('sh', ['-c', 'ulimit -n 64 && exec "$0" "$@"', process.execPath, program, JSON.stringify(spec)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const reports: WorkerReport[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => reports.push(JSON.parse(line) as WorkerReport));
-  await until(() => reports.some((report) => report.kind === 'counters'));
-  return { reports };
-}
 
 async function echoing(client: ReturnType<typeof connectTo>): Promise<ReturnType<typeof connectTo>> {
   client.write('ping');
