@@ -154,19 +154,23 @@ export class Relay implements ConnectionDriver {
    */
   #onError(end: End): void {
     const { connection, other } = end;
-    if (connection.lost === end) return;
-    if (connection.lost !== undefined) {
-      this.reset(connection, causeOf(connection.lost));
+    if (connection.lost === other) {
+      this.reset(connection, causeOf(other));
       return;
     }
+    if (connection.lost === undefined) this.#lose(end);
+    if (!end.queued) this.#pump(end, other);
+    if (!connection.isClosed) this.#endIfDelivered(connection, this.#clock.nowMs());
+  }
+
+  #lose(end: End): void {
+    const { connection } = end;
     connection.lost = end;
     connection.deadlineMs = this.#clock.nowMs() + deliveryPatienceMs;
     this.#withLostEnd.add(connection);
     end.unsent = undefined;
     end.readable = !end.readEnded;
     end.readFully = true;
-    if (!end.queued) this.#pump(end, other);
-    if (!connection.isClosed) this.#endIfDelivered(connection, this.#clock.nowMs());
   }
 
   /** Passes the RST of the lost end on when everything before it has arrived, or when nothing more arrives. */
