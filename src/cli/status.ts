@@ -1,5 +1,12 @@
 import { systemClock } from '../runtime/index.ts';
-import type { PeerStatus, ServiceStatus, StatusDocument, TrackerStatus, VirtualRouterStatus } from '../node/index.ts';
+import type {
+  PeerStatus,
+  ServerStatus,
+  ServiceStatus,
+  StatusDocument,
+  TrackerStatus,
+  VirtualRouterStatus,
+} from '../node/index.ts';
 import { callNode } from './client.ts';
 import type { NodeOptions } from './program.ts';
 import { byteCount, duration, print, printJson, table } from './render.ts';
@@ -92,20 +99,31 @@ function renderService(service: ServiceStatus): string {
 }
 
 export function renderServers(service: ServiceStatus): string {
+  const hasAgents = service.servers.some(({ agent }) => agent !== undefined);
   return table([
-    ['SERVER', 'ADDRESS', 'HEALTH', 'STATE', 'WEIGHT', 'CONNECTIONS', 'TOTAL', 'FAILED', 'LAST CHECK'],
+    [
+      ...['SERVER', 'ADDRESS', 'HEALTH', 'STATE', 'WEIGHT', 'CONNECTIONS', 'TOTAL', 'FAILED'],
+      ...(hasAgents ? ['AGENT'] : []),
+      'LAST CHECK',
+    ],
     ...service.servers.map((server) => [
       server.name,
       server.address,
-      server.health,
+      healthOf(server),
       server.state,
       String(server.weight),
       String(server.connections),
       String(server.connectionsTotal),
       String(server.connectFailures),
-      server.lastCheck ?? '-',
+      ...(hasAgents ? [server.agent?.lastAnswer ?? '-'] : []),
+      server.lastCheck === undefined ? '-' : `${server.check ?? ''} ${server.lastCheck}`.trim(),
     ]),
   ]);
+}
+
+function healthOf({ health, ejection }: ServerStatus): string {
+  if (ejection === undefined) return health;
+  return `${health}, ejected for ${duration(ejection.remainingMs)} more (${ejection.reason})`;
 }
 
 function indent(text: string): string {

@@ -1,9 +1,10 @@
 /** The configuration as the program uses it: nothing optional but what may be absent, nothing left to resolve. */
 
+import { agentOf, checkOf, outlierOf } from './check-config.ts';
+import type { AgentConfig, CheckConfig, OutlierConfig } from './check-config.ts';
 import type { Endpoint } from './endpoint.ts';
 import { virtualRouterOf } from './router-config.ts';
 import type { SyncGroupConfig, VirtualRouterConfig } from './router-config.ts';
-import { dependentDefaults } from './schema.ts';
 import type { ConfigFile } from './schema.ts';
 
 export type Config = {
@@ -47,6 +48,10 @@ export type ServiceConfig = {
   readonly stick: { readonly by: 'source'; readonly ttlMs: number } | undefined;
   /** Undefined: the servers are not checked and count as up. */
   readonly check: CheckConfig | undefined;
+  /** Undefined: the servers have none. */
+  readonly agent: AgentConfig | undefined;
+  /** Undefined: servers are not ejected. */
+  readonly outlier: OutlierConfig | undefined;
   readonly timeouts: {
     readonly connectMs: number;
     /** Of silence; 0: for ever. */
@@ -70,21 +75,15 @@ export type ServiceConfig = {
   readonly servers: readonly ServerConfig[];
 };
 
-export type CheckConfig = {
-  readonly interMs: number;
-  /** At most `interMs`. */
-  readonly timeoutMs: number;
-  readonly rise: number;
-  readonly fall: number;
-  /** Undefined: the server's own port. */
-  readonly port: number | undefined;
-};
-
 export type ServerConfig = {
   readonly name: string;
   readonly address: Endpoint;
   /** 0..256; 0 gets no connections. */
   readonly weight: number;
+  /** Absent: as for all servers of the service. */
+  readonly checkAddress?: string | undefined;
+  readonly checkPort?: number | undefined;
+  readonly agentPort?: number | undefined;
 };
 
 /** Resolves what the file leaves to other values. The file has passed the cross checks. */
@@ -113,7 +112,7 @@ function accessLogOf(access: ConfigFile['log']['access']): Config['log']['access
 }
 
 function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {
-  const { stick, check, timeouts } = service;
+  const { stick, check, agent, outlier, timeouts } = service;
   return {
     name: service.name,
     listen: service.listen,
@@ -121,6 +120,8 @@ function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {
     balance: service.balance,
     stick: stick && { by: stick.by, ttlMs: stick.ttl },
     check: check === false ? undefined : checkOf(check),
+    agent: agent && agentOf(agent),
+    outlier: outlier && outlierOf(outlier),
     timeouts: {
       connectMs: timeouts.connect,
       clientMs: timeouts.client,
@@ -141,14 +142,4 @@ function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {
 
 function keepaliveOf({ idle, interval, count }: Exclude<ConfigFile['services'][number]['keepalive'], false>) {
   return { idleS: idle / 1_000, intervalS: interval / 1_000, count };
-}
-
-function checkOf(check: Exclude<ConfigFile['services'][number]['check'], false>): CheckConfig {
-  return {
-    interMs: check.inter,
-    timeoutMs: check.timeout ?? Math.min(dependentDefaults.checkTimeoutMs, check.inter),
-    rise: check.rise,
-    fall: check.fall,
-    port: check.port,
-  };
 }

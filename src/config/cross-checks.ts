@@ -3,11 +3,11 @@
  * and says nothing about what it does not know, so that one mistake is reported once.
  */
 
+import { checkChecks, checkOutliers } from './cross-check-checks.ts';
 import { checkAdvertSources, checkFirstAddresses, checkReachable } from './cross-check-ipv6.ts';
 import { checkNames, checkNodeMaps } from './cross-check-names.ts';
 import { checkAddresses, checkFamilies, checkListeners, checkVrids } from './cross-check-network.ts';
 import { checkSyncGroups, checkTrackers, checkVersions } from './cross-check-routers.ts';
-import { formatDuration } from './duration.ts';
 import type { FileDraft } from './draft.ts';
 import type { Finding } from './problem.ts';
 
@@ -29,7 +29,8 @@ export function crossCheck(file: FileDraft): readonly Finding[] {
     checkVersions,
     checkTrackers,
     checkSyncGroups,
-    checkTimeouts,
+    checkChecks,
+    checkOutliers,
     checkSocketPath,
   ];
   return checks.flatMap((check) => check(file));
@@ -39,23 +40,6 @@ function checkSync(file: FileDraft): readonly Finding[] {
   if (file.nodes?.length !== 2 || file.sync !== undefined) return [];
   const mend = 'write e.g. sync: {keyFile: /etc/tandem/sync.key}';
   return [{ path: ['sync'], at: 'parent', what: 'missing, and two nodes need it', mend }];
-}
-
-function checkTimeouts(file: FileDraft): readonly Finding[] {
-  return (file.services ?? []).flatMap((service, index) => {
-    const check = service?.check;
-    if (check === undefined || check === false) return [];
-    const { inter, timeout } = check;
-    if (inter === undefined || timeout === undefined || timeout <= inter) return [];
-    return [
-      {
-        path: ['services', index, 'check', 'timeout'],
-        at: 'value',
-        what: `a check would last ${formatDuration(timeout)}, longer than inter, ${formatDuration(inter)}`,
-        mend: `write at most ${formatDuration(inter)}, or a longer inter`,
-      } as const,
-    ];
-  });
 }
 
 function checkSocketPath(file: FileDraft): readonly Finding[] {

@@ -160,6 +160,21 @@ export function duration(
   });
 }
 
+/** A part of a whole, 0..1. */
+export function percentage(about: string, example: string) {
+  return text<number>({
+    about,
+    expected: 'a percentage from 0% to 100%',
+    example,
+    pattern: /^\d{1,3}(\.\d{1,3})?%$/,
+    read(value) {
+      const share = Number(value.slice(0, -1)) / 100;
+      return share <= 1 ? share : undefined;
+    },
+    advise: (value) => (typeof value === 'number' ? `write ${value}%` : undefined),
+  });
+}
+
 /** A whole number. */
 export function integer(about: string, min: number, max: number, example: number) {
   return z
@@ -226,7 +241,7 @@ export function perNode<Value extends z.ZodType>(about: string, value: Value, ex
 }
 
 /** A text that must match the pattern, which editors check too, and that must read as a value. */
-function text<Value>(spec: {
+export function text<Value>(spec: {
   about: string;
   expected: string;
   example: string;

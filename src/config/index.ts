@@ -1,4 +1,5 @@
-export type { CheckConfig, Config, NodeConfig, ServerConfig, ServiceConfig, SyncConfig } from './config.ts';
+export type { AgentConfig, CheckConfig, ExpectStepConfig, OutlierConfig, ProbeConfig } from './check-config.ts';
+export type { Config, NodeConfig, ServerConfig, ServiceConfig, SyncConfig } from './config.ts';
 export type { Position } from './document.ts';
 export { parseDuration } from './duration.ts';
 export type { Endpoint } from './endpoint.ts';

@@ -13,6 +13,7 @@ import {
   name,
   section,
 } from './fields.ts';
+import { agent, check, outlier, serverCheckShape } from './check-schema.ts';
 import { accessLog } from './log-schema.ts';
 import { syncGroup, virtualRouter } from './router-schema.ts';
 import { keepalive, noDelay, tcpUserTimeout } from './tcp-schema.ts';
@@ -27,8 +28,6 @@ const day = 24 * hour;
 export const dependentDefaults = {
   /** By the place of the node in `nodes`. */
   priorities: [200, 100],
-  /** Never more than the check's own `inter`. */
-  checkTimeoutMs: second,
   /** Of a tracked script; its time-out is its `inter`. */
   tracker: { interMs: second, rise: 1, fall: 1 },
 } as const;
@@ -60,28 +59,13 @@ const sync = section(
   '{keyFile: /etc/tandem/sync.key}',
 );
 
-const check = section(
-  'Health check of the servers: a TCP connect.',
-  {
-    inter: duration('Time from one check of a server to its next.', { minMs: 10, maxMs: hour }, '2s').prefault('2s'),
-    timeout: duration(
-      'How long a check may take. Default: 1s, or `inter` where that is less.',
-      { minMs: 10, maxMs: minute },
-      '1s',
-    ).optional(),
-    rise: integer('How many checks in a row must pass until a server is up.', 1, 100, 2).prefault(2),
-    fall: integer('How many checks in a row must fail until a server is down.', 1, 100, 3).prefault(3),
-    port: integer("Port to check. Default: the server's own.", 1, 65_535, 8081).optional(),
-  },
-  '{inter: 2s}',
-);
-
 const server = section(
   'One server behind a service.',
   {
     name: name('Name of the server; unique in its service.', 's1'),
     address: endpoint('IP address and port; of the family of `listen`.', "'10.9.0.21:8080'"),
     weight: integer('Share of the connections, in relation to the other servers; 0: none.', 0, 256, 1).prefault(1),
+    ...serverCheckShape,
   },
   "{name: s1, address: '10.9.0.21:8080'}",
 );
@@ -109,6 +93,8 @@ const service = section(
       .describe('Health check of the servers; `false` switches it off.')
       .register(hints, { expected: 'a mapping or false', example: '{inter: 2s}' })
       .prefault({}),
+    agent: agent.optional(),
+    outlier: outlier.optional(),
     timeouts: timeouts.prefault({}),
     keepalive: keepalive.prefault({}),
     noDelay: noDelay.prefault(true),

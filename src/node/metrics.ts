@@ -42,6 +42,8 @@ function addServiceMetrics(registry: Registry, status: StatusDocument): void {
   const up = gauge(registry, 'tandem_server_up', '1 while the checks pass', ['service', 'server']);
   const serverOpen = gauge(registry, 'tandem_server_connections', 'connections to a server', ['service', 'server']);
   const failures = counter(registry, 'tandem_server_connect_failures_total', 'failed connects', ['service', 'server']);
+  const ejected = gauge(registry, 'tandem_server_ejected', '1 while it is out for failures', ['service', 'server']);
+  const ejections = counter(registry, 'tandem_server_ejections_total', 'ejections', ['service', 'server']);
   for (const service of status.services) {
     const labels = { service: service.name };
     open.set(labels, service.connections);
@@ -55,6 +57,8 @@ function addServiceMetrics(registry: Registry, status: StatusDocument): void {
       up.set(serverLabels, server.health === 'down' ? 0 : 1);
       serverOpen.set(serverLabels, server.connections);
       failures.inc(serverLabels, server.connectFailures);
+      ejected.set(serverLabels, server.ejection === undefined ? 0 : 1);
+      ejections.inc(serverLabels, server.ejectionsTotal);
     }
   }
 }

@@ -1,19 +1,18 @@
 /** The services of this node: their servers' health and overrides, the workers that relay, who is sticky to whom. */
 import { formatEndpoint } from '../base/index.ts';
 import type { Config, ServiceConfig } from '../config/index.ts';
-import { createPool, effectiveWeight, eligibility, setAdmin, setHealth, setWeight } from '../proxy/index.ts';
+import { createPool, eligibility, serving, setAdmin, setWeight } from '../proxy/index.ts';
 import type { PoolServer, PoolUpdate, ServerPool, ServiceCounters } from '../proxy/index.ts';
-import { Prober } from '../proxy/io/index.ts';
-import type { CheckReport, CheckTarget } from '../proxy/io/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Logger, Native, Random, Service } from '../runtime/index.ts';
 import type { Change } from '../sync/index.ts';
 import type { ServerAction } from './admin-api.ts';
 import type { EventLog } from './events.ts';
-import { sourceFor } from './own-address.ts';
+import { HealthChecks } from './health-checks.ts';
+import { Outliers } from './outliers.ts';
 import { keyOf, splitKey } from './replicated-state.ts';
 import type { Override, ReplicatedState } from './replicated-state.ts';
-import { checkConfig, serverSpecs, workerService } from './settings.ts';
+import { serverSpecs, workerService } from './settings.ts';
 import { Stickiness } from './stickiness.ts';
 import type { AccessLogStatus, ProcessStatus, ServerStatus, ServiceStatus } from './status-document.ts';
 import { sumCounters } from './sum-counters.ts';
@@ -44,10 +43,10 @@ export class ServiceManager implements Service {
   readonly #ports: ServiceManagerPorts;
   readonly #configs = new Map<string, ServiceConfig>();
   readonly #pools = new Map<string, ServerPool>();
-  readonly #lastChecks = new Map<string, string>();
   readonly #workers: WorkerPool;
   readonly #stickiness: Stickiness;
-  readonly #prober: Prober;
+  readonly #health: HealthChecks;
+  readonly #outliers: Outliers;
   #accessRecordsDropped = 0;
 
   constructor(options: ServiceManagerOptions, ports: ServiceManagerPorts) {
@@ -64,7 +63,11 @@ export class ServiceManager implements Service {
       events,
       accessLog: options.accessLog,
       services: () => options.services.map((service) => workerService(service, this.#pool(service.name))),
-      onWorkerStarted: (worker) => this.#stickiness.teach(worker),
+      onWorkerStarted: (worker) => {
+        this.#outliers.onWorkerStarted(worker);
+        this.#stickiness.teach(worker);
+      },
+      onServerFailures: (worker, servers) => this.#outliers.onFailures(worker, servers),
       onStickClaims: (worker, claims) => this.#workers.assignSticks(worker, this.#stickiness.claim(claims)),
       onStickTouched: (entries) => this.#stickiness.touch(entries),
     });
@@ -75,7 +78,18 @@ export class ServiceManager implements Service {
       broadcast: (command) => this.#workers.broadcast(command),
       send: (worker, command) => this.#workers.send(worker, command),
     });
-    this.#prober = new Prober({ native, clock, random, logger, report: (report) => this.#onCheck(report) });
+    const pools = {
+      pool: (service: string) => this.#pool(service),
+      store: (service: string, update: PoolUpdate) => this.#store(service, update),
+    };
+    this.#health = new HealthChecks(
+      { ownAddress: options.checkSource },
+      { clock, logger, native, random, events, ...pools, services: () => options.services },
+    );
+    this.#outliers = new Outliers({
+      ...{ clock, logger, events, ...pools },
+      config: (service) => this.#configs.get(service)?.outlier,
+    });
   }
 
   get processes(): readonly ProcessStatus[] {
@@ -93,12 +107,12 @@ export class ServiceManager implements Service {
       await this.#workers.stop();
       throw listenError(this.#configs.get(failure.service), failure.error);
     }
-    await this.#prober.start();
-    this.#prober.configure(this.#checkTargets());
+    await this.#health.start();
   }
 
   async stop(): Promise<void> {
-    await this.#prober.stop();
+    this.#outliers.stop();
+    await this.#health.stop();
     await this.#workers.stop();
   }
 
@@ -195,49 +209,21 @@ export class ServiceManager implements Service {
     return {
       name: server.name,
       address: formatEndpoint(server.address, server.port),
-      health: service.check === undefined ? 'unchecked' : server.health,
+      health: healthOf(service, server),
       state: server.admin,
-      weight: effectiveWeight(server),
+      weight: Math.round(serving(server).weight * 100) / 100,
       connections: own?.connectionsCurrent ?? 0,
       connectionsTotal: own?.connectionsTotal ?? 0,
       connectFailures: own?.connectFailures ?? 0,
-      lastCheck: this.#lastChecks.get(keyOf(service.name, server.name)),
+      check: service.check?.probe.kind,
+      lastCheck: this.#health.lastCheck(service.name, server.name),
+      agent: this.#health.agentStatus(service, server),
+      ejection: this.#outliers.status(service.name, server.name),
+      ejectionsTotal: this.#outliers.ejectionsTotal(service.name, server.name),
     };
   }
 
-  #checkTargets(): readonly CheckTarget[] {
-    return this.#options.services.flatMap((service) => {
-      const check = checkConfig(service);
-      if (check === undefined) return [];
-      return [...this.#pool(service.name).values()]
-        .filter((server) => server.admin !== 'maint')
-        .map((server) => ({
-          service: service.name,
-          server: server.name,
-          address: server.address,
-          port: service.check?.port ?? server.port,
-          source: sourceFor(server.address, this.#options.checkSource),
-          check,
-        }));
-    });
-  }
-
-  #onCheck({ service, server, result, health }: CheckReport): void {
-    this.#lastChecks.set(
-      keyOf(service, server),
-      result.passed ? `passed in ${result.durationMs.toFixed(1)} ms` : `failed: ${result.reason}`,
-    );
-    const pool = this.#pools.get(service);
-    const update = pool && setHealth(pool, server, health);
-    if (update?.ok !== true || update.value.change === undefined) return;
-    const reason = result.passed ? '' : ` (${result.reason})`;
-    this.#ports.events.add('server', `${service}: ${server} went ${health}${reason}`, { service, server, health });
-    this.#store(service, update.value);
-    this.#warnIfEmpty(service);
-  }
-
-  #warnIfEmpty(service: string): void {
-    if (this.isUsable(service)) return;
+  #warnOfEmptiness(service: string): void {
     this.#ports.logger.warn({ service }, 'no server is left for new connections');
     this.#ports.events.add('server', `${service}: no server is left for new connections`, { service });
   }
@@ -252,14 +238,17 @@ export class ServiceManager implements Service {
     this.#store(service, admin.value);
     const weight = setWeight(admin.value.pool, server, override?.weight);
     if (weight.ok) this.#store(service, weight.value);
-    this.#prober.configure(this.#checkTargets());
+    this.#health.configure();
   }
 
   #store(service: string, { pool, change }: PoolUpdate): void {
     const wasUsable = this.isUsable(service);
     this.#pools.set(service, pool);
+    if (change === undefined) return;
+    this.#workers.reconfigure();
     if (this.isUsable(service) !== wasUsable) this.#ports.onUsable(service, !wasUsable);
-    if (change !== undefined) this.#workers.reconfigure();
+    if (wasUsable && !this.isUsable(service)) this.#warnOfEmptiness(service);
+    this.#outliers.onPoolChanged(service);
   }
 
   #pool(service: string): ServerPool {
@@ -268,7 +257,12 @@ export class ServiceManager implements Service {
 }
 
 function canServe(server: PoolServer): boolean {
-  return eligibility({ ...server, weight: effectiveWeight(server) }) === 'all';
+  return eligibility(serving(server)) === 'all';
+}
+
+function healthOf(service: ServiceConfig, server: PoolServer): ServerStatus['health'] {
+  if (server.health === 'down' || server.agent?.down !== undefined) return 'down';
+  return service.check === undefined ? 'unchecked' : 'up';
 }
 
 /** Undefined when all is as configured again. */

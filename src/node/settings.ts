@@ -2,16 +2,16 @@
 import { availableParallelism, hostname } from 'node:os';
 import type { Config, HmacConfig, NodeConfig, ServiceConfig, VirtualRouterConfig } from '../config/index.ts';
 import { assert } from '../base/index.ts';
-import { effectiveWeight } from '../proxy/index.ts';
-import type { CheckConfig, ServerPool, ServerSpec, WorkerService } from '../proxy/index.ts';
+import { serving } from '../proxy/index.ts';
+import type { ServerPool, ServerSpec, WorkerService } from '../proxy/index.ts';
 import { OperatorError } from '../runtime/index.ts';
+import { workerWeights } from './check-settings.ts';
 import type { HookedRouter } from './hooks/hooks.ts';
 import type { TrackingRouter } from './tracking/trackers.ts';
 import type { HmacSpec, RouterSpec } from './vrrp-protocol.ts';
 
 /** How many sources one service remembers; beyond that the oldest goes. */
 const stickEntriesMax = 1_000_000;
-const checkJitter = 0.1;
 
 /** By path of the key file. */
 export type Keys = ReadonlyMap<string, Uint8Array>;
@@ -94,6 +94,7 @@ export function serverSpecs(service: ServiceConfig): readonly ServerSpec[] {
 
 /** A service as the workers are told of it, with its servers as they stand now. */
 export function workerService(service: ServiceConfig, pool: ServerPool): WorkerService {
+  const weights = workerWeights(service, pool);
   return {
     name: service.name,
     ...service.listen,
@@ -102,9 +103,8 @@ export function workerService(service: ServiceConfig, pool: ServerPool): WorkerS
       name: server.name,
       address: server.address,
       port: server.port,
-      weight: effectiveWeight(server),
-      admin: server.admin,
-      health: server.health,
+      ...serving(server),
+      weight: weights.get(server.name) ?? 0,
     })),
     retries: service.retries,
     connectTimeoutMs: service.timeouts.connectMs,
@@ -112,21 +112,8 @@ export function workerService(service: ServiceConfig, pool: ServerPool): WorkerS
     tcp: service.tcp,
     source: undefined,
     stick: service.stick && { ttlMs: service.stick.ttlMs, entriesMax: stickEntriesMax },
+    watchFailures: service.outlier !== undefined,
   };
-}
-
-/** Undefined where the service's servers are not checked. */
-export function checkConfig(service: ServiceConfig): CheckConfig | undefined {
-  const { check } = service;
-  return (
-    check && {
-      interMs: check.interMs,
-      timeoutMs: check.timeoutMs,
-      rise: check.rise,
-      fall: check.fall,
-      jitter: checkJitter,
-    }
-  );
 }
 
 function configured(config: Config, name: string): VirtualRouterConfig {

@@ -132,13 +132,45 @@ export type ServiceStatus = {
 export type ServerStatus = {
   readonly name: string;
   readonly address: string;
+  /** As checks and agent have it. */
   readonly health: 'up' | 'down' | 'unchecked';
+  /** As the operator has it; the stricter one of this and the agent's holds. */
   readonly state: 'ready' | 'drain' | 'maint';
+  /** With all that counts: configuration, operator, agent. */
   readonly weight: number;
   readonly connections: number;
   readonly connectionsTotal: number;
   readonly connectFailures: number;
+  /** "http"; undefined: it is not checked. */
+  readonly check: string | undefined;
   readonly lastCheck: string | undefined;
+  /** Undefined where the service has no agents. */
+  readonly agent: AgentStatus | undefined;
+  /** Undefined while it is not ejected. */
+  readonly ejection: EjectionStatus | undefined;
+  /** Since the node started. */
+  readonly ejectionsTotal: number;
+};
+
+/** What a server's agent has said; as good as nothing before its first answer. */
+export type AgentStatus = {
+  readonly state: 'ready' | 'drain' | 'maint';
+  /** Its word for being down and its reason; undefined: up. */
+  readonly down: string | undefined;
+  /** Of the configured weight. */
+  readonly percent: number;
+  /** How busy the server is, 0..1. */
+  readonly load: number;
+  readonly maxconn: number | undefined;
+  /** The last answer, or why there was none; undefined before the first question was answered. */
+  readonly lastAnswer: string | undefined;
+};
+
+/** A server that is out for a while, because connections to it failed. */
+export type EjectionStatus = {
+  readonly reason: string;
+  readonly remainingMs: number;
+  readonly inARow: number;
 };
 
 export type AccessLogStatus = {

@@ -44,7 +44,9 @@ function peerWarnings({ peer }: StatusDocument): string[] {
 function serviceWarnings({ services }: StatusDocument): string[] {
   return services.flatMap((service) => {
     if (service.listenError !== undefined) return [`service ${service.name} does not listen: ${service.listenError}`];
-    const usable = service.servers.filter((server) => server.health !== 'down' && server.state === 'ready');
+    const usable = service.servers.filter(
+      ({ health, state, agent }) => health !== 'down' && state === 'ready' && (agent?.state ?? 'ready') === 'ready',
+    );
     return usable.length === 0 ? [`service ${service.name} has no server for new connections`] : [];
   });
 }

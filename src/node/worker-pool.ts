@@ -1,6 +1,7 @@
 import type { Clock, Logger } from '../runtime/index.ts';
 import type {
   AccessLogDestination,
+  ServerFailures,
   StickClaim,
   StickAssignment,
   WorkerCommand,
@@ -24,6 +25,8 @@ export type WorkerPoolPorts = {
   /** A worker has started and knows its services: it may be told of sticky sources. */
   readonly onWorkerStarted: (worker: number) => void;
   readonly onStickClaims: (worker: number, claims: readonly StickClaim[]) => void;
+  /** What a worker has seen of servers whose connections fail. */
+  readonly onServerFailures: (worker: number, servers: readonly ServerFailures[]) => void;
   readonly onStickTouched: (entries: readonly { service: string; source: string; server: string }[]) => void;
 };
 
@@ -147,6 +150,9 @@ export class WorkerPool {
         return;
       case 'stick-touched':
         this.#ports.onStickTouched(report.entries);
+        return;
+      case 'server-failures':
+        this.#ports.onServerFailures(worker, report.servers);
         return;
       case 'counters':
         this.#counterRequests.get(`${worker} ${report.requestId}`)?.(report.counters);

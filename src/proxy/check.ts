@@ -1,12 +1,17 @@
 /**
  * The health check of one server: when to probe, when a probe has taken too long, and how many results in a row change
- * the server's health (HAProxy's inter, timeout, rise, fall). A driver performs the effects and feeds back what came.
+ * the server's health (HAProxy's inter, fastinter, downinter, timeout, rise, fall). A driver performs the effects and
+ * feeds back what came.
  */
 import type { Health } from './server-pool.ts';
 
 export type CheckConfig = {
-  /** From the start of one probe to the start of the next. */
+  /** From the start of one probe to the start of the next, for a server that is up. */
   readonly interMs: number;
+  /** The same for one whose last results speak against its health: it is going up or down. */
+  readonly fastinterMs: number;
+  /** The same for one that is down. */
+  readonly downinterMs: number;
   readonly timeoutMs: number;
   /** Passed probes in a row that bring a server up, >= 1. */
   readonly rise: number;
@@ -30,12 +35,14 @@ export type CheckState = Standing &
 
 /** `fraction` is randomness in [0, 1) for the next interval. */
 export type CheckInput =
-  | { readonly kind: 'tick'; readonly fraction: number }
-  | { readonly kind: 'passed'; readonly fraction: number }
+  /** `progress` is what a running probe waits for, should its time be over. */
+  | { readonly kind: 'tick'; readonly fraction: number; readonly progress?: string | undefined }
+  /** `detail` is what the server said, in few words. */
+  | { readonly kind: 'passed'; readonly fraction: number; readonly detail?: string | undefined }
   | { readonly kind: 'failed'; readonly reason: string; readonly fraction: number };
 
 export type CheckResult =
-  | { readonly passed: true; readonly durationMs: number }
+  | { readonly passed: true; readonly durationMs: number; readonly detail: string | undefined }
   | { readonly passed: false; readonly durationMs: number; readonly reason: string };
 
 export type CheckEffect =
@@ -82,11 +89,12 @@ function stepProbing(
   switch (input.kind) {
     case 'tick': {
       if (nowMs < state.timeoutAtMs) return { state, effects: [] };
-      const step = finish(config, state, { passed: false, durationMs, reason: 'timeout' }, input.fraction, nowMs);
+      const reason = input.progress === undefined ? 'timeout' : `timeout: ${input.progress}`;
+      const step = finish(config, state, { passed: false, durationMs, reason }, input.fraction, nowMs);
       return { state: step.state, effects: [{ kind: 'cancel-probe' }, ...step.effects] };
     }
     case 'passed':
-      return finish(config, state, { passed: true, durationMs }, input.fraction, nowMs);
+      return finish(config, state, { passed: true, durationMs, detail: input.detail }, input.fraction, nowMs);
     case 'failed':
       return finish(config, state, { passed: false, durationMs, reason: input.reason }, input.fraction, nowMs);
   }
@@ -100,7 +108,7 @@ function finish(
   nowMs: number,
 ): CheckStep {
   const next = judge(config, state, result.passed);
-  const intervalMs = config.interMs * (1 + config.jitter * (2 * fraction - 1));
+  const intervalMs = baseIntervalMs(config, next) * (1 + config.jitter * (2 * fraction - 1));
   const startAtMs = Math.max(nowMs, state.startedAtMs + intervalMs);
   return {
     state: { ...next, kind: 'waiting', startAtMs },
@@ -113,6 +121,12 @@ function judge(config: CheckConfig, { health, against }: Standing, passed: boole
   const needed = passed ? config.rise : config.fall;
   if (against + 1 < needed) return { health, against: against + 1 };
   return { health: passed ? 'up' : 'down', against: 0 };
+}
+
+/** As in HAProxy: results that speak against the present health are looked into quickly, whichever way it goes. */
+function baseIntervalMs(config: CheckConfig, { health, against }: Standing): number {
+  if (against > 0) return config.fastinterMs;
+  return health === 'up' ? config.interMs : config.downinterMs;
 }
 
 function standing({ health, against }: Standing): Standing {

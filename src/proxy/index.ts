@@ -1,7 +1,22 @@
+export type { AgentState } from './agent.ts';
+export { agentShare, hearAgent, silentAgent } from './agent.ts';
 export type { Balance, BalanceState, Candidate, Picked } from './balance/index.ts';
 export { pick } from './balance/index.ts';
 export type { CheckConfig, CheckEffect, CheckInput, CheckResult, CheckState, CheckStep } from './check.ts';
 export { nextCheckDeadlineMs, startCheck, stepCheck } from './check.ts';
+export type { ExpectEffect, ExpectState, ExpectTurn } from './expect-script.ts';
+export { expectBytesMax, feedExpect, missingOf, startExpect } from './expect-script.ts';
+export type {
+  OutlierConfig,
+  OutlierEffect,
+  OutlierInput,
+  OutlierPool,
+  OutlierStanding,
+  OutlierState,
+} from './outlier.ts';
+export { nextOutlierDeadlineMs, stepOutlier } from './outlier.ts';
+export type { ExpectStep, HttpProbeSpec, ProbeSpec, ProbeTls, StatusRange } from './probe-spec.ts';
+export { isExpectedStatus } from './probe-spec.ts';
 export type {
   AdminState,
   Eligibility,
@@ -18,7 +33,10 @@ export {
   eligibility,
   isWeight,
   reconfigurePool,
+  serving,
   setAdmin,
+  setAgent,
+  setEjected,
   setHealth,
   setWeight,
   weightMax,
@@ -33,6 +51,7 @@ export type {
   AccessLogDestination,
   RefusalReason,
   ServerCounters,
+  ServerFailures,
   ServiceCounters,
   StickAssignment,
   StickClaim,

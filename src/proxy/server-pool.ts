@@ -1,6 +1,8 @@
 /** The servers of one service in the main process: what is configured, what checks found, what operators set. */
 import { fail, ok } from '../base/index.ts';
 import type { Result } from '../base/index.ts';
+import { agentShare } from './agent.ts';
+import type { AgentState } from './agent.ts';
 
 /** HAProxy's words: `drain` takes no new connections but sticky ones, `maint` takes none at all. */
 export type AdminState = 'ready' | 'drain' | 'maint';
@@ -17,8 +19,14 @@ export type ServerSpec = {
 export type PoolServer = ServerSpec & {
   /** Set by an operator at run time; wins over the configured weight until it is taken back. */
   readonly weightOverride: number | undefined;
+  /** As the operator has it. */
   readonly admin: AdminState;
+  /** As the checks have it. */
   readonly health: Health;
+  /** What the server's agent has said; undefined: nothing yet, or it has none. */
+  readonly agent: AgentState | undefined;
+  /** Out for a while, because connections to it failed. */
+  readonly isEjected: boolean;
 };
 
 /** By name, in the order of the configuration. */
@@ -27,7 +35,10 @@ export type ServerPool = ReadonlyMap<string, PoolServer>;
 export type PoolChange =
   | { readonly kind: 'went-up' | 'went-down'; readonly server: string }
   | { readonly kind: 'admin'; readonly server: string; readonly from: AdminState; readonly to: AdminState }
-  | { readonly kind: 'weight'; readonly server: string; readonly from: number; readonly to: number };
+  | { readonly kind: 'weight'; readonly server: string; readonly from: number; readonly to: number }
+  /** Its agent said something that changes what the server gets. */
+  | { readonly kind: 'agent'; readonly server: string }
+  | { readonly kind: 'ejected' | 'returned'; readonly server: string };
 
 /** The pool after an update, and what changed by it: undefined if nothing did. */
 export type PoolUpdate = { readonly pool: ServerPool; readonly change: PoolChange | undefined };
@@ -43,8 +54,8 @@ export function createPool(specs: readonly ServerSpec[]): ServerPool {
 }
 
 /**
- * The pool after a new configuration. A server that keeps its name keeps what operators set; its health only if it
- * also keeps its address and port.
+ * The pool after a new configuration. A server that keeps its name keeps what operators set; what checks, its agent
+ * and its connections said of it only if it also keeps its address and port.
  */
 export function reconfigurePool(pool: ServerPool, specs: readonly ServerSpec[]): ServerPool {
   return new Map(specs.map((spec) => [spec.name, carriedOver(pool.get(spec.name), spec)]));
@@ -82,12 +93,47 @@ export function setWeight(
   return ok({ pool: withServer(pool, updated), change });
 }
 
+export function setAgent(pool: ServerPool, name: string, agent: AgentState): Result<PoolUpdate, 'unknown-server'> {
+  const server = pool.get(name);
+  if (server === undefined) return fail('unknown-server');
+  const updated = { ...server, agent };
+  const isSame = JSON.stringify(serving(server)) === JSON.stringify(serving(updated));
+  return ok({ pool: withServer(pool, updated), change: isSame ? undefined : { kind: 'agent', server: name } });
+}
+
+export function setEjected(pool: ServerPool, name: string, isEjected: boolean): Result<PoolUpdate, 'unknown-server'> {
+  const server = pool.get(name);
+  if (server === undefined) return fail('unknown-server');
+  if (server.isEjected === isEjected) return ok({ pool, change: undefined });
+  const change = { kind: isEjected ? 'ejected' : 'returned', server: name } as const;
+  return ok({ pool: withServer(pool, { ...server, isEjected }), change });
+}
+
 export function isWeight(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= weightMax;
 }
 
 export function effectiveWeight(server: PoolServer): number {
   return server.weightOverride ?? server.weight;
+}
+
+/**
+ * What a server is good for, with all that counts taken together. It is down if the checks or its agent say so, or
+ * while it is ejected; of the operator's and the agent's administrative state the stricter one holds, and a weight that
+ * the operator has set wins over what the agent makes of the configured one. The weight may have a fraction.
+ */
+export function serving(server: PoolServer): {
+  readonly admin: AdminState;
+  readonly health: Health;
+  readonly weight: number;
+} {
+  const { agent, admin, health, isEjected, weight, weightOverride } = server;
+  const share = agent === undefined ? 1 : agentShare(agent);
+  return {
+    admin: stricter(admin, agent?.admin ?? 'ready'),
+    health: health === 'down' || agent?.down !== undefined || isEjected ? 'down' : 'up',
+    weight: weightOverride ?? Math.min(weightMax, weight * share),
+  };
 }
 
 /** As in HAProxy: a server that is down or in maintenance gets nothing; weight 0 or drain leaves the sticky ones. */
@@ -101,14 +147,22 @@ export function eligibility(server: {
   return server.admin === 'drain' || server.weight === 0 ? 'sticky' : 'all';
 }
 
+const strictness = { ready: 0, drain: 1, maint: 2 } as const;
+
+function stricter(a: AdminState, b: AdminState): AdminState {
+  return strictness[a] >= strictness[b] ? a : b;
+}
+
 function freshServer(spec: ServerSpec): PoolServer {
-  return { ...spec, weightOverride: undefined, admin: 'ready', health: 'up' };
+  return { ...spec, weightOverride: undefined, admin: 'ready', health: 'up', agent: undefined, isEjected: false };
 }
 
 function carriedOver(known: PoolServer | undefined, spec: ServerSpec): PoolServer {
   if (known === undefined) return freshServer(spec);
   const moved = known.address !== spec.address || known.port !== spec.port;
-  return { ...known, ...spec, health: moved ? 'up' : known.health };
+  return moved
+    ? { ...freshServer(spec), weightOverride: known.weightOverride, admin: known.admin }
+    : { ...known, ...spec };
 }
 
 function withServer(pool: ServerPool, server: PoolServer): ServerPool {

@@ -44,6 +44,8 @@ export type WorkerService = {
   readonly source: string | undefined;
   /** Stickiness by the client's address. */
   readonly stick: { readonly ttlMs: number; readonly entriesMax: number } | undefined;
+  /** Failures in a row are counted and reported; absent: not. */
+  readonly watchFailures?: boolean;
 };
 
 /** Where the access log goes. */
@@ -88,6 +90,15 @@ export type StickClaim = {
   readonly replaces: string | undefined;
 };
 
+/** What a worker has seen of a server lately: failures in a row until now, 0 once it has served again. */
+export type ServerFailures = {
+  readonly service: string;
+  readonly server: string;
+  readonly failures: number;
+  /** Of the last one: "ECONNREFUSED", "connect timeout", "reset". */
+  readonly reason: string;
+};
+
 export type WorkerReport =
   /** All listeners of this revision are open but those named; `error` is an errno's name: "EADDRINUSE". */
   | {
@@ -101,6 +112,8 @@ export type WorkerReport =
       readonly kind: 'stick-touched';
       readonly entries: readonly { readonly service: string; readonly source: string; readonly server: string }[];
     }
+  /** Servers whose failures in a row have changed. */
+  | { readonly kind: 'server-failures'; readonly servers: readonly ServerFailures[] }
   | { readonly kind: 'counters'; readonly requestId: number; readonly counters: WorkerCounters }
   | { readonly kind: 'drained' }
   | { readonly kind: 'stopped' };

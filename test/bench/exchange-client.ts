@@ -64,7 +64,7 @@ class HeldConnection implements PollerTarget {
     this.#fd = native.tcpConnect(target.address, target.port, source, 0);
     this.#isOpen = this.#fd >= 0;
     this.#pollerId = this.#isOpen ? poller.add(this.#fd, streamEvents, this) : -1;
-    if (this.#isOpen) setStreamOptions(native, this.#fd);
+    if (this.#isOpen) setStreamOptions(native, this.#fd, { noDelay: true });
   }
 
   request(awaited: Awaited): void {

@@ -70,7 +70,7 @@ async function main([address = '', port = '']: readonly string[]): Promise<void>
   poller.open();
   const listener = native.tcpListen(address, Number(port), backlog);
   if (listener < 0) throw new Error(`${address}:${port}: ${errnoName(listener)}`);
-  setStreamOptions(native, listener);
+  setStreamOptions(native, listener, { noDelay: true });
   poller.add(listener, epoll.in, { onReady: () => acceptAll(listener) });
   await printJson({ event: 'listening' });
   // Whoever started this server is gone when its standard input ends.

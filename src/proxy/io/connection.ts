@@ -79,6 +79,8 @@ export class Connection {
   failed = noServers;
   /** How the last of them did. */
   lastFailure: ConnectFailure = 'connect-failed';
+  /** The server is watched for failures, and has not sent a byte yet. */
+  awaitsFirstByte = false;
   /** When choosing, connecting, or what is left to do for a lost end has taken too long. */
   deadlineMs = Infinity;
   /** The end that was reset first; what it had sent before is still brought to the other one. */

@@ -4,8 +4,8 @@
  * then, so that nothing is lost by trying again. A client that only ends its own direction (FIN) meanwhile may still
  * want an answer; one that resets is gone.
  */
-import { epoll, errno } from '../../runtime/index.ts';
-import { closeWithReset, setStreamOptions } from './socket-options.ts';
+import { epoll, errno, errnoName } from '../../runtime/index.ts';
+import { closeWithReset, setStreamOptions, takeSocketError } from './socket-options.ts';
 import { streamEvents } from './poller.ts';
 import type { Clock, Native } from '../../runtime/index.ts';
 import type { EndCause, RefusalReason } from '../index.ts';
@@ -25,6 +25,9 @@ type DialerDependencies = {
   /** A client had to be refused for want of a descriptor. */
   readonly onShortage: () => void;
 };
+
+/** How a connect fails because of the server, or of the way to it. */
+const serverErrors: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EHOSTUNREACH']);
 
 export class Dialer implements ConnectionDriver {
   readonly #native: Native;
@@ -60,7 +63,7 @@ export class Dialer implements ConnectionDriver {
   onReady(end: End, events: number): void {
     const { connection } = end;
     if (end === connection.front) this.#onClientReady(end, events);
-    else if ((events & (epoll.error | epoll.hangUp)) !== 0) this.#onConnectFailed(connection);
+    else if ((events & (epoll.error | epoll.hangUp)) !== 0) this.#onConnectRefused(connection);
     else if ((events & epoll.out) !== 0) this.#onConnected(connection, events);
   }
 
@@ -82,13 +85,16 @@ export class Dialer implements ConnectionDriver {
     connection.server = server;
     server.connections++;
     server.counters.connectionsTotal++;
-    if (fd < 0 || !this.#watch(connection, fd)) this.#onConnectFailed(connection);
+    if (fd >= 0 && this.#watch(connection, fd)) return;
+    if (fd < 0) noteFailure(connection, fd);
+    this.#onConnectFailed(connection);
   }
 
   /** Gives up on servers that have not answered in time. */
   sweep(nowMs: number): void {
     for (const connection of this.#connecting) {
       if (nowMs < connection.deadlineMs) continue;
+      connection.server?.failures.fail('connect timeout');
       if (connection.server !== undefined) connection.server.counters.connectTimeouts++;
       this.#onConnectFailed(connection, 'connect-timeout');
     }
@@ -136,7 +142,13 @@ export class Dialer implements ConnectionDriver {
     this.#connecting.delete(connection);
     connection.deadlineMs = Infinity;
     if (connection.trace !== undefined) connection.trace.connectedMs = this.#clock.nowMs();
+    connection.awaitsFirstByte = connection.service.spec.watchFailures === true;
     this.#relay.begin(connection, events);
+  }
+
+  #onConnectRefused(connection: Connection): void {
+    noteFailure(connection, takeSocketError(this.#native, connection.back.fd));
+    this.#onConnectFailed(connection);
   }
 
   #onConnectFailed(connection: Connection, failure: ConnectFailure = 'connect-failed'): void {
@@ -174,4 +186,11 @@ export class Dialer implements ConnectionDriver {
     back.fd = -1;
     back.pollerId = -1;
   }
+}
+
+/** What this node lacks is no failure of the server's. */
+function noteFailure({ server, service }: Connection, error: number): void {
+  if (service.spec.watchFailures !== true || error >= 0) return;
+  const reason = errnoName(error);
+  if (serverErrors.has(reason)) server?.failures.fail(reason);
 }

@@ -1,19 +1,14 @@
-/** Health checks of the servers of all services: a TCP connect each, from the node's own address. */
-import { epoll, errnoName } from '../../runtime/index.ts';
+/** Health checks of the servers of all services: when each is due, and what came of it. */
 import { nextCheckDeadlineMs, startCheck, stepCheck } from '../index.ts';
-import { Poller, streamEvents } from './poller.ts';
-import { closeWithReset, takeSocketError } from './socket-options.ts';
+import { Poller } from './poller.ts';
+import { createProbe } from './probes/create-probe.ts';
 import type { Clock, Logger, Native, Random, Service, Timer } from '../../runtime/index.ts';
-import type { CheckConfig, CheckEffect, CheckInput, CheckResult, CheckState, Health } from '../index.ts';
-import type { PollerTarget } from './poller.ts';
+import type { CheckConfig, CheckEffect, CheckInput, CheckResult, CheckState, Health, ProbeSpec } from '../index.ts';
+import type { Probe, ProbeTarget, RunningProbe } from './probes/probe.ts';
 
-export type CheckTarget = {
-  readonly service: string;
-  readonly server: string;
-  readonly address: string;
-  readonly port: number;
-  /** Where checks leave from: never a virtual address, whose answers may go to the other node. */
-  readonly source: string | undefined;
+/** Its `source` is never a virtual address, whose answers may go to the other node. */
+export type CheckTarget = ProbeTarget & {
+  readonly probe: ProbeSpec;
   readonly check: CheckConfig;
 };
 
@@ -38,7 +33,7 @@ export class Prober implements Service {
   readonly name = 'prober';
   readonly #dependencies: Dependencies;
   readonly #poller: Poller;
-  readonly #probes = new Map<string, Probe>();
+  readonly #checks = new Map<string, Check>();
   #timer: Timer | undefined;
 
   constructor(dependencies: Dependencies) {
@@ -60,23 +55,24 @@ export class Prober implements Service {
   /** Checks these from now on. A target that has not changed goes on where it is; a new one is checked at once. */
   configure(targets: readonly CheckTarget[]): void {
     const wanted = new Map(targets.map((target) => [JSON.stringify(target), target]));
-    for (const [key, probe] of this.#probes) {
+    for (const [key, check] of this.#checks) {
       if (wanted.has(key)) continue;
-      probe.cancel();
-      this.#probes.delete(key);
+      check.cancel();
+      this.#checks.delete(key);
     }
     for (const [key, target] of wanted) {
-      if (!this.#probes.has(key)) this.#probes.set(key, this.#newProbe(target));
+      if (!this.#checks.has(key)) this.#checks.set(key, this.#newCheck(target));
     }
     this.#tick();
   }
 
-  #newProbe(target: CheckTarget): Probe {
-    return new Probe(target, this.#poller, this.#dependencies, () => this.#schedule());
+  #newCheck(target: CheckTarget): Check {
+    const probe = createProbe(target.probe, { ...this.#dependencies, poller: this.#poller });
+    return new Check(target, probe, this.#dependencies, () => this.#schedule());
   }
 
   #tick(): void {
-    for (const probe of this.#probes.values()) probe.handle('tick');
+    for (const check of this.#checks.values()) check.tick();
     this.#schedule();
   }
 
@@ -85,26 +81,25 @@ export class Prober implements Service {
     const { clock } = this.#dependencies;
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#probes.size === 0) return;
+    if (this.#checks.size === 0) return;
     let deadlineMs = Infinity;
-    for (const probe of this.#probes.values()) deadlineMs = Math.min(deadlineMs, probe.deadlineMs);
+    for (const check of this.#checks.values()) deadlineMs = Math.min(deadlineMs, check.deadlineMs);
     this.#timer = clock.after(Math.max(0, deadlineMs - clock.nowMs()), () => this.#tick());
   }
 }
 
-/** One server's check and the socket of its running probe. */
-class Probe implements PollerTarget {
+/** One server's check and its running probe. */
+class Check {
   readonly #target: CheckTarget;
-  readonly #poller: Poller;
+  readonly #probe: Probe;
   readonly #dependencies: Dependencies;
   readonly #onMoved: () => void;
   #state: CheckState;
-  #fd = -1;
-  #pollerId = -1;
+  #running: RunningProbe | undefined;
 
-  constructor(target: CheckTarget, poller: Poller, dependencies: Dependencies, onMoved: () => void) {
+  constructor(target: CheckTarget, probe: Probe, dependencies: Dependencies, onMoved: () => void) {
     this.#target = target;
-    this.#poller = poller;
+    this.#probe = probe;
     this.#dependencies = dependencies;
     this.#onMoved = onMoved;
     this.#state = startCheck(target.check, dependencies.clock.nowMs());
@@ -114,39 +109,26 @@ class Probe implements PollerTarget {
     return nextCheckDeadlineMs(this.#state);
   }
 
-  onReady(events: number): void {
-    if ((events & (epoll.error | epoll.hangUp)) !== 0) {
-      const error = takeSocketError(this.#dependencies.native, this.#fd);
-      this.handle('failed', error < 0 ? errnoName(error) : 'closed');
-    } else if ((events & epoll.out) !== 0) {
-      this.handle('passed');
-    }
-    this.#onMoved();
+  tick(): void {
+    if (this.#dependencies.clock.nowMs() < this.deadlineMs) return;
+    this.#handle({ kind: 'tick', fraction: this.#dependencies.random.next(), progress: this.#running?.progress?.() });
   }
 
-  handle(kind: CheckInput['kind'], reason = ''): void {
-    const { clock, random } = this.#dependencies;
-    if (kind !== 'tick') this.cancel();
-    const fraction = random.next();
-    const input: CheckInput = kind === 'failed' ? { kind, reason, fraction } : { kind, fraction };
-    const { state, effects } = stepCheck(this.#target.check, this.#state, input, clock.nowMs());
+  cancel(): void {
+    this.#running?.cancel();
+    this.#running = undefined;
+  }
+
+  #handle(input: CheckInput): void {
+    const { state, effects } = stepCheck(this.#target.check, this.#state, input, this.#dependencies.clock.nowMs());
     this.#state = state;
     for (const effect of effects) this.#perform(effect);
-  }
-
-  /** A check closes with RST: a server under check every two seconds need not keep a TIME_WAIT for each. */
-  cancel(): void {
-    if (this.#fd < 0) return;
-    if (this.#pollerId >= 0) this.#poller.release(this.#pollerId);
-    closeWithReset(this.#dependencies.native, this.#fd);
-    this.#fd = -1;
-    this.#pollerId = -1;
   }
 
   #perform(effect: CheckEffect): void {
     switch (effect.kind) {
       case 'start-probe':
-        this.#connect();
+        this.#start();
         return;
       case 'cancel-probe':
         this.cancel();
@@ -157,21 +139,27 @@ class Probe implements PollerTarget {
     }
   }
 
-  #connect(): void {
-    const { address, port, source } = this.#target;
-    const fd = this.#dependencies.native.tcpConnect(address, port, source, 0);
-    if (fd < 0) {
-      this.handle('failed', errnoName(fd));
-      return;
-    }
-    this.#fd = fd;
-    this.#pollerId = this.#poller.add(fd, streamEvents, this);
-    if (this.#pollerId < 0) this.handle('failed', errnoName(this.#pollerId));
+  /** The outcome may be there before the probe is: then nothing runs. */
+  #start(): void {
+    const run = { isOver: false };
+    const running = this.#probe.start(this.#target, (outcome) => {
+      run.isOver = true;
+      this.#running = undefined;
+      const fraction = this.#dependencies.random.next();
+      this.#handle(
+        outcome.passed
+          ? { kind: 'passed', fraction, detail: outcome.detail }
+          : { kind: 'failed', fraction, reason: outcome.reason },
+      );
+      this.#onMoved();
+    });
+    if (!run.isOver) this.#running = running;
   }
 
   #report({ result, health, changed }: CheckEffect & { kind: 'result' }): void {
     const { service, server } = this.#target;
-    if (changed) this.#dependencies.logger.info({ service, server, health, result }, 'health changed');
+    // The reason may be the server's words, which are no line for a log.
+    if (changed) this.#dependencies.logger.info({ service, server, health }, 'health changed');
     this.#dependencies.report({ service, server, result, health, changed });
   }
 }

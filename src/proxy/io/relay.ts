@@ -105,6 +105,7 @@ export class Relay implements ConnectionDriver {
       if (received < buffer.length && !from.readFully) from.readable = false;
       from.receivedBytes += received;
       connection.active = true;
+      if (connection.awaitsFirstByte) noteFirstByte(from);
       const sent = this.#native.send(to.fd, buffer, 0, received);
       if (sent === received) continue;
       if (sent < 0 && sent !== errno.again) {
@@ -165,6 +166,7 @@ export class Relay implements ConnectionDriver {
 
   #lose(end: End): void {
     const { connection } = end;
+    if (end === connection.back && connection.awaitsFirstByte) connection.server?.failures.fail('reset');
     connection.lost = end;
     connection.deadlineMs = this.#clock.nowMs() + deliveryPatienceMs;
     this.#withLostEnd.add(connection);
@@ -217,4 +219,11 @@ export class Relay implements ConnectionDriver {
 
 function causeOf(lost: End): EndCause {
   return lost === lost.connection.front ? 'client-reset' : 'server-reset';
+}
+
+/** Where the server is watched for failures, its first byte ends a row of them. */
+function noteFirstByte({ connection }: End): void {
+  if (!connection.awaitsFirstByte || connection.back.receivedBytes === 0) return;
+  connection.awaitsFirstByte = false;
+  connection.server?.failures.succeed();
 }

@@ -6,10 +6,12 @@ import type {
   EndCause,
   RefusalReason,
   ServerCounters,
+  ServerFailures,
   ServiceCounters,
   WorkerServer,
   WorkerService,
 } from '../index.ts';
+import { FailureRun } from './failure-run.ts';
 import type { Random } from '../../runtime/index.ts';
 
 type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
@@ -26,6 +28,7 @@ export class ServerRuntime implements Candidate {
     connectFailures: 0,
     connectTimeouts: 0,
   };
+  readonly failures = new FailureRun();
   connections = 0;
   configured = true;
 
@@ -116,6 +119,15 @@ export class ServiceRuntime {
     };
   }
 
+  /** Servers whose failures in a row have changed since this was last asked. */
+  takeFailures(): readonly ServerFailures[] {
+    if (this.spec.watchFailures !== true) return [];
+    return Array.from(this.#servers.values(), ({ name, failures }) => {
+      const news = failures.take();
+      return news === undefined ? [] : [{ service: this.spec.name, server: name, ...news }];
+    }).flat();
+  }
+
   /** A table of other bounds is a new one with the old one's entries. */
   #stickTableFor(stick: WorkerService['stick'], nowMs: number): StickTable | undefined {
     const before = this.spec.stick;
@@ -133,6 +145,8 @@ export class ServiceRuntime {
       this.#servers.set(spec.name, new ServerRuntime(spec));
       return;
     }
+    // What failed before the server was out says nothing about how it is now.
+    if (known.spec.health === 'down' && spec.health === 'up') known.failures.forget();
     known.spec = spec;
     known.configured = true;
   }

@@ -243,6 +243,8 @@ export class ProxyWorker implements Service {
     this.#claims.sweep(nowMs);
     this.#dialer.sweep(nowMs);
     this.#relay.sweep(nowMs);
+    const servers = [...this.#services.values()].flatMap((service) => service.takeFailures());
+    if (servers.length > 0) this.#dependencies.report({ kind: 'server-failures', servers });
   }
 
   /** Marking and looking again later spares the relay a look at the clock for every read. */

@@ -96,6 +96,7 @@ const peer: PeerStatus = {
 const server: ServiceStatus['servers'][number] = {
   ...{ name: 's1', address: '10.0.0.1:80', weight: 1, connections: 0, connectionsTotal: 0, connectFailures: 0 },
   ...{ health: 'up', state: 'ready', lastCheck: undefined },
+  ...{ check: undefined, agent: undefined, ejection: undefined, ejectionsTotal: 0 },
 };
 
 const service: ServiceStatus = {

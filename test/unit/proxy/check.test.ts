@@ -3,7 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { nextCheckDeadlineMs, startCheck, stepCheck } from '../../../src/proxy/index.ts';
 import type { CheckConfig, CheckEffect, CheckInput, CheckState, Health } from '../../../src/proxy/index.ts';
 
-const config: CheckConfig = { interMs: 2000, timeoutMs: 1000, rise: 2, fall: 3, jitter: 0 };
+const config: CheckConfig = {
+  interMs: 2000,
+  fastinterMs: 2000,
+  downinterMs: 2000,
+  timeoutMs: 1000,
+  rise: 2,
+  fall: 3,
+  jitter: 0,
+};
 const tick: CheckInput = { kind: 'tick', fraction: 0.5 };
 const passed: CheckInput = { kind: 'passed', fraction: 0.5 };
 const failed: CheckInput = { kind: 'failed', reason: 'ECONNREFUSED', fraction: 0.5 };
@@ -74,6 +82,33 @@ describe('check', () => {
     run.step(tick, 4500);
     run.step(passed, 4600);
     expect(nextCheckDeadlineMs(run.state)).toBe(6500);
+  });
+
+  it('checks at `fastinter` while a server goes up or down, at `downinter` while it is down, else at `inter`', () => {
+    const run = new Run({ ...config, interMs: 2000, fastinterMs: 100, downinterMs: 5000 });
+    const intervalAfter = (result: CheckInput): number => {
+      const startedMs = nextCheckDeadlineMs(run.state);
+      run.step(tick, startedMs);
+      run.step(result, startedMs + 1);
+      return nextCheckDeadlineMs(run.state) - startedMs;
+    };
+    expect([passed, failed, failed, passed, failed, failed, failed].map(intervalAfter)).toEqual([
+      2000, 100, 100, 2000, 100, 100, 5000,
+    ]);
+    expect([failed, passed, failed, passed, passed, passed].map(intervalAfter)).toEqual([
+      5000, 100, 5000, 100, 2000, 2000,
+    ]);
+  });
+
+  it('says at the time-out what the probe was waiting for', () => {
+    const run = new Run();
+    run.step(tick, 0);
+    expect(run.step({ ...tick, progress: 'expected +PONG, got nothing' }, 1000)).toContainEqual(
+      expect.objectContaining({
+        kind: 'result',
+        result: { passed: false, durationMs: 1000, reason: 'timeout: expected +PONG, got nothing' },
+      }),
+    );
   });
 
   it('varies the interval by its jitter, up and down', () => {

@@ -3,10 +3,15 @@ import {
   createPool,
   effectiveWeight,
   eligibility,
+  hearAgent,
   reconfigurePool,
+  serving,
   setAdmin,
+  setAgent,
+  setEjected,
   setHealth,
   setWeight,
+  silentAgent,
 } from '../../../src/proxy/index.ts';
 import type { AdminState, Eligibility, Health, ServerPool } from '../../../src/proxy/index.ts';
 
@@ -71,13 +76,56 @@ describe('server pool', () => {
   });
 });
 
+describe('what a server is good for', () => {
+  it("is the stricter one of the operator's and the agent's state, each taken back by who has set it", () => {
+    const states = ['ready', 'drain', 'maint'] as const;
+    for (const [own, admin] of states.entries()) {
+      for (const [other, word] of states.entries()) {
+        const set = updated(setAdmin(createPool(specs), 'a', admin)).pool;
+        const both = updated(setAgent(set, 'a', hearAgent(silentAgent, word))).pool;
+        expect(servingOf(both, 'a')?.admin).toBe(states[Math.max(own, other)]);
+        expect(both.get('a')?.admin).toBe(admin);
+      }
+    }
+  });
+
+  it('is nothing while checks or its agent say down, or while it is ejected', () => {
+    const pool = createPool(specs);
+    const says = (word: string): ServerPool => updated(setAgent(pool, 'a', hearAgent(silentAgent, word))).pool;
+    expect(servingOf(says('down # broken'), 'a')?.health).toBe('down');
+    expect(servingOf(says('up'), 'a')?.health).toBe('up');
+    expect(servingOf(updated(setHealth(says('up'), 'a', 'down')).pool, 'a')?.health).toBe('down');
+    const ejected = updated(setEjected(pool, 'a', true));
+    expect(ejected.change).toEqual({ kind: 'ejected', server: 'a' });
+    expect(servingOf(ejected.pool, 'a')?.health).toBe('down');
+    expect(updated(setEjected(ejected.pool, 'a', true)).change).toBeUndefined();
+    expect(updated(setEjected(ejected.pool, 'a', false)).change).toEqual({ kind: 'returned', server: 'a' });
+  });
+
+  it("is the agent's part of the configured weight, unless an operator has set one", () => {
+    const half = updated(setAgent(createPool(specs), 'b', hearAgent(silentAgent, '50%')));
+    expect(half.change).toEqual({ kind: 'agent', server: 'b' });
+    expect(servingOf(half.pool, 'b')?.weight).toBe(1);
+    expect(servingOf(updated(setWeight(half.pool, 'b', 7)).pool, 'b')?.weight).toBe(7);
+    const much = updated(setAgent(createPool(specs), 'b', hearAgent(silentAgent, '25600%')));
+    expect(servingOf(much.pool, 'b')?.weight).toBe(256);
+  });
+
+  it('does not change with an answer that says the same, or only what is not in use', () => {
+    const half = updated(setAgent(createPool(specs), 'b', hearAgent(silentAgent, '50%'))).pool;
+    expect(updated(setAgent(half, 'b', hearAgent(silentAgent, '50% what'))).change).toBeUndefined();
+    const set = updated(setWeight(half, 'b', 7)).pool;
+    expect(updated(setAgent(set, 'b', hearAgent(silentAgent, '20%'))).change).toBeUndefined();
+  });
+});
+
 describe('reconfiguring a pool', () => {
   it('keeps operator settings and health of a server whose address stays', () => {
     let pool = updated(setAdmin(createPool(specs), 'a', 'drain')).pool;
     pool = updated(setWeight(pool, 'a', 5)).pool;
     pool = updated(setHealth(pool, 'a', 'down')).pool;
     const after = reconfigurePool(pool, [{ name: 'a', address: '192.0.2.1', port: 80, weight: 3 }]);
-    expect([...after.values()]).toEqual([
+    expect([...after.values()]).toMatchObject([
       { name: 'a', address: '192.0.2.1', port: 80, weight: 3, weightOverride: 5, admin: 'drain', health: 'down' },
     ]);
   });
@@ -98,4 +146,9 @@ function updated<Update>(result: { ok: true; value: Update } | { ok: false; reas
 function weightOf(pool: ServerPool, name: string): number | undefined {
   const server = pool.get(name);
   return server && effectiveWeight(server);
+}
+
+function servingOf(pool: ServerPool, name: string) {
+  const server = pool.get(name);
+  return server && serving(server);
 }

@@ -14,7 +14,7 @@ import {
   until,
 } from './harness.ts';
 
-const check = { interMs: 2000, timeoutMs: 1000, rise: 2, fall: 3, jitter: 0 };
+const check = { interMs: 2000, fastinterMs: 2000, downinterMs: 2000, timeoutMs: 1000, rise: 2, fall: 3, jitter: 0 };
 
 describe('prober', () => {
   it('checks a new server at once, and again after each interval', async () => {
@@ -105,5 +105,5 @@ async function startProber(
 }
 
 function target({ name, address, port }: WorkerServer): CheckTarget {
-  return { service: 'web', server: name, address, port, source: undefined, check };
+  return { service: 'web', server: name, address, port, source: undefined, probe: { kind: 'tcp' }, check };
 }

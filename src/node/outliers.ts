@@ -1,0 +1,141 @@
+/**
+ * Ejects servers at which the workers' connections fail. What is known of ejections is here and in the pools, in the
+ * main process alone: workers report failures in a row, and are told of an ejected server that it is down.
+ */
+import type { OutlierConfig } from '../config/index.ts';
+import { eligibility, nextOutlierDeadlineMs, serving, setEjected, stepOutlier } from '../proxy/index.ts';
+import type {
+  OutlierEffect,
+  OutlierInput,
+  OutlierPool,
+  OutlierState,
+  PoolUpdate,
+  ServerFailures,
+  ServerPool,
+} from '../proxy/index.ts';
+import type { Clock, Logger, Timer } from '../runtime/index.ts';
+import type { EventLog } from './events.ts';
+import { keyOf } from './replicated-state.ts';
+import type { EjectionStatus } from './status-document.ts';
+
+export type OutliersPorts = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: EventLog;
+  /** Undefined: servers of this service are not ejected (any more). */
+  readonly config: (service: string) => OutlierConfig | undefined;
+  readonly pool: (service: string) => ServerPool;
+  readonly store: (service: string, update: PoolUpdate) => void;
+};
+
+export class Outliers {
+  readonly #ports: OutliersPorts;
+  readonly #states = new Map<string, OutlierState>();
+  /** By service and server, and by worker. */
+  readonly #failures = new Map<string, Map<number, number>>();
+  readonly #totals = new Map<string, number>();
+  #timer: Timer | undefined;
+
+  constructor(ports: OutliersPorts) {
+    this.#ports = ports;
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  onFailures(worker: number, reports: readonly ServerFailures[]): void {
+    for (const { service, server, failures, reason } of reports) {
+      const key = keyOf(service, server);
+      const ofWorkers = this.#failures.get(key) ?? new Map<number, number>();
+      this.#failures.set(key, ofWorkers.set(worker, failures));
+      const sum = [...ofWorkers.values()].reduce((total, count) => total + count, 0);
+      this.#step(service, { kind: 'failures', server, failures: sum, reason });
+    }
+  }
+
+  /** It has counted nothing yet. */
+  onWorkerStarted(worker: number): void {
+    for (const ofWorkers of this.#failures.values()) ofWorkers.delete(worker);
+  }
+
+  /** With fewer servers left, those that are out may be better than none. */
+  onPoolChanged(service: string): void {
+    if (this.#states.has(service)) this.#step(service, { kind: 'tick' });
+  }
+
+  /** Ejections of a server since the node started. */
+  ejectionsTotal(service: string, server: string): number {
+    return this.#totals.get(keyOf(service, server)) ?? 0;
+  }
+
+  /** Undefined while the server is not ejected. */
+  status(service: string, server: string): EjectionStatus | undefined {
+    const standing = this.#states.get(service)?.get(server);
+    if (standing?.ejection === undefined) return undefined;
+    const { untilMs, reason } = standing.ejection;
+    const remainingMs = Math.max(0, untilMs - this.#ports.clock.nowMs());
+    return { reason, remainingMs, inARow: standing.ejections };
+  }
+
+  #step(service: string, input: OutlierInput): void {
+    const config = this.#ports.config(service);
+    if (config === undefined) return;
+    const known = this.#states.get(service) ?? new Map();
+    const pool = outlierPool(this.#ports.pool(service));
+    const { state, effects } = stepOutlier(config, known, input, pool, this.#ports.clock.nowMs());
+    this.#states.set(service, state);
+    for (const effect of effects) this.#perform(service, effect);
+    this.#schedule();
+  }
+
+  #perform(service: string, effect: OutlierEffect): void {
+    const { server } = effect;
+    if (effect.kind !== 'hold') {
+      // The workers forget what they have counted, too, when the server is back.
+      this.#failures.delete(keyOf(service, server));
+      const update = setEjected(this.#ports.pool(service), server, effect.kind === 'eject');
+      if (update.ok) this.#ports.store(service, update.value);
+    }
+    if (effect.kind === 'eject') {
+      const key = keyOf(service, server);
+      this.#totals.set(key, (this.#totals.get(key) ?? 0) + 1);
+    }
+    this.#ports.logger[effect.kind === 'return' ? 'info' : 'warn']({ service, ...effect }, 'outlier');
+    this.#ports.events.add('server', `${service}: ${describe(effect)}`, { service, ...effect });
+  }
+
+  #schedule(): void {
+    const { clock } = this.#ports;
+    this.#timer?.cancel();
+    const deadlines = [...this.#states.values()].flatMap((state) => nextOutlierDeadlineMs(state) ?? []);
+    if (deadlines.length === 0) return;
+    this.#timer = clock.after(Math.max(0, Math.min(...deadlines) - clock.nowMs()), () => this.#tick());
+  }
+
+  #tick(): void {
+    for (const service of this.#states.keys()) this.#step(service, { kind: 'tick' });
+  }
+}
+
+/** Which servers would get new connections if they were not ejected. */
+function outlierPool(pool: ServerPool): OutlierPool {
+  return new Map(
+    [...pool.values()].map((server) => [server.name, eligibility(serving({ ...server, isEjected: false })) === 'all']),
+  );
+}
+
+function describe(effect: OutlierEffect): string {
+  switch (effect.kind) {
+    case 'eject': {
+      const { server, failures, reason, durationMs } = effect;
+      return `${server} ejected for ${durationMs / 1_000} s (${failures} failures in a row, last: ${reason})`;
+    }
+    case 'return':
+      return `${effect.server} is no longer ejected${effect.cause === 'panic' ? ': too few others are left' : ''}`;
+    case 'hold': {
+      const { server, failures, reason } = effect;
+      return `${server} not ejected, too few others are left (${failures} failures in a row, last: ${reason})`;
+    }
+  }
+}
