@@ -181,6 +181,56 @@ virtualRouters: [{name: r, vrid: 1, interface: lo, addresses: [10.0.0.9], priori
     expect(config.virtualRouters[0]?.addresses).toEqual([{ address: '10.0.0.9', prefixLength: 32 }]);
   });
 
+  test.each<[check: string, probe: object]>([
+    [
+      '{type: http}',
+      {
+        ...{ kind: 'http', method: 'GET', path: '/', host: undefined, expectBody: undefined, tls: undefined },
+        expectStatus: [{ from: 200, to: 399 }],
+      },
+    ],
+    [
+      "{type: http, method: HEAD, path: /a, host: 'x:81', expectStatus: '200-299, 304', tls: {caFile: /ca.pem}}",
+      {
+        ...{ kind: 'http', method: 'HEAD', path: '/a', host: 'x:81', expectBody: undefined },
+        expectStatus: [
+          { from: 200, to: 299 },
+          { from: 304, to: 304 },
+        ],
+        tls: { sni: undefined, verify: true, caFile: '/ca.pem' },
+      },
+    ],
+    ['{type: tls}', { kind: 'tls', tls: { sni: undefined, verify: false, caFile: undefined } }],
+    [
+      '{type: tls, tls: {sni: x, verify: required}}',
+      { kind: 'tls', tls: { sni: 'x', verify: true, caFile: undefined } },
+    ],
+    [
+      '{type: expect, steps: [{send: "PING\\r\\n"}, {expect: +PONG}, {sendHex: 0D 0A}]}',
+      {
+        kind: 'expect',
+        tls: undefined,
+        steps: [
+          { kind: 'send', form: 'text', value: 'PING\r\n' },
+          { kind: 'expect', form: 'text', value: '+PONG' },
+          { kind: 'send', form: 'hex', value: '0d0a' },
+        ],
+      },
+    ],
+    ['{type: command, command: /bin/check -v}', { kind: 'command', words: ['/bin/check', '-v'] }],
+  ])('knows what is checked by %s', (check, probe) => {
+    const config = parsed(pairWith(['    servers:', `    check: ${check}\n    servers:`]));
+    expect(config.services[0]?.check?.probe).toEqual(probe);
+  });
+
+  test('has agents and takes out outliers only where it says so', () => {
+    const lines = '    agent: {port: 9777}\n    outlier: {panic: 25.5%}\n    servers:';
+    expect(parsed(pairWith(['    servers:', lines])).services[0]).toMatchObject({
+      agent: { port: 9_777, address: undefined, interMs: 2_000, send: undefined },
+      outlier: { consecutiveFailures: 5, ejectionTimeMs: 30_000, ejectionTimeMaxMs: 300_000, panicShare: 0.255 },
+    });
+  });
+
   test('that checks often gets a timeout that fits into the interval', () => {
     const config = parsed(pairWith(['    servers:', '    check: {inter: 300ms}\n    servers:']));
     expect(config.services[0]?.check).toMatchObject({ interMs: 300, timeoutMs: 300 });

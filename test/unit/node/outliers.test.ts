@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { EventLog } from '../../../src/node/events.ts';
+import { Outliers } from '../../../src/node/outliers.ts';
+import { createPool, serving, setHealth } from '../../../src/proxy/index.ts';
+import type { PoolUpdate, ServerPool } from '../../../src/proxy/index.ts';
+import { ManualClock, silentLogger } from '../../../src/runtime/index.ts';
+
+const config = { consecutiveFailures: 5, ejectionTimeMs: 30_000, ejectionTimeMaxMs: 300_000, panicShare: 0.5 };
+
+describe('outliers of a service', () => {
+  it('are ejected for failures of all workers together, for their time', () => {
+    const test = new Stage();
+    test.fail(0, 's1', 3);
+    expect(test.ejected()).toEqual([]);
+    test.fail(1, 's1', 2);
+    expect(test.ejected()).toEqual(['s1']);
+    expect(test.outliers.status('web', 's1')).toEqual({ reason: 'reset', remainingMs: 30_000, inARow: 1 });
+    expect(test.outliers.ejectionsTotal('web', 's1')).toBe(1);
+    test.clock.advance(29_999);
+    expect(test.outliers.status('web', 's1')?.remainingMs).toBe(1);
+    test.clock.advance(1);
+    expect(test.ejected()).toEqual([]);
+    expect(test.outliers.status('web', 's1')).toBeUndefined();
+    expect(test.messages()).toEqual([
+      'web: s1 ejected for 30 s (5 failures in a row, last: reset)',
+      'web: s1 is no longer ejected',
+    ]);
+  });
+
+  it('start from nothing when they are back', () => {
+    const test = new Stage();
+    test.fail(0, 's1', 3);
+    test.fail(1, 's1', 2);
+    test.clock.advance(30_000);
+    test.fail(0, 's1', 4);
+    expect(test.ejected()).toEqual([]);
+    test.fail(0, 's1', 5);
+    expect(test.outliers.status('web', 's1')).toMatchObject({ remainingMs: 60_000, inARow: 2 });
+  });
+
+  it('are not those whose worker has served meanwhile, or has been started anew', () => {
+    const test = new Stage();
+    test.fail(0, 's1', 4);
+    test.fail(0, 's1', 0);
+    test.fail(1, 's1', 4);
+    test.outliers.onWorkerStarted(1);
+    test.fail(0, 's1', 1);
+    expect(test.ejected()).toEqual([]);
+  });
+
+  it('come back when the checks take down the others', () => {
+    const test = new Stage();
+    test.fail(0, 's1', 5);
+    test.check('s2', 'down');
+    expect(test.ejected()).toEqual([]);
+    expect(test.messages().at(-1)).toBe('web: s1 is no longer ejected: too few others are left');
+    test.fail(0, 's3', 5);
+    expect(test.messages().at(-1)).toBe(
+      'web: s3 not ejected, too few others are left (5 failures in a row, last: reset)',
+    );
+    test.check('s2', 'up');
+    expect(test.ejected()).toEqual(['s3']);
+  });
+
+  it('are left alone where nobody asked', () => {
+    const test = new Stage();
+    test.outliers.onFailures(0, [{ service: 'other', server: 's1', failures: 9, reason: 'reset' }]);
+    expect(test.messages()).toEqual([]);
+  });
+});
+
+class Stage {
+  readonly clock = new ManualClock();
+  readonly #events = new EventLog(() => 0);
+  readonly outliers: Outliers;
+  #pool: ServerPool = createPool(
+    ['s1', 's2', 's3'].map((name) => ({ name, address: '192.0.2.1', port: 80, weight: 1 })),
+  );
+
+  constructor() {
+    this.outliers = new Outliers({
+      ...{ clock: this.clock, logger: silentLogger, events: this.#events },
+      config: (service) => (service === 'web' ? config : undefined),
+      pool: () => this.#pool,
+      store: (service, update) => this.#store(service, update),
+    });
+  }
+
+  fail(worker: number, server: string, failures: number): void {
+    this.outliers.onFailures(worker, [{ service: 'web', server, failures, reason: 'reset' }]);
+  }
+
+  check(server: string, health: 'up' | 'down'): void {
+    const update = setHealth(this.#pool, server, health);
+    if (update.ok) this.#store('web', update.value);
+  }
+
+  ejected(): string[] {
+    const out = [...this.#pool.values()].filter((server) => server.isEjected);
+    for (const server of out) expect(serving(server).health).toBe('down');
+    return out.map(({ name }) => name);
+  }
+
+  messages(): string[] {
+    return this.#events.after(0).map(({ message }) => message);
+  }
+
+  #store(service: string, { pool }: PoolUpdate): void {
+    this.#pool = pool;
+    this.outliers.onPoolChanged(service);
+  }
+}
