@@ -1,6 +1,6 @@
 /**
  * Ejects servers at which the workers' connections fail. What is known of ejections is here and in the pools, in the
- * main process alone: workers report failures in a row, and are told of an ejected server that it is down.
+ * main process alone: workers report failures in a row, and are told who is out.
  */
 import type { OutlierConfig } from '../config/index.ts';
 import { eligibility, nextOutlierDeadlineMs, serving, setEjected, stepOutlier } from '../proxy/index.ts';

@@ -118,32 +118,37 @@ export function effectiveWeight(server: PoolServer): number {
 }
 
 /**
- * What a server is good for, with all that counts taken together. It is down if the checks or its agent say so, or
- * while it is ejected; of the operator's and the agent's administrative state the stricter one holds, and a weight that
+ * What a server is good for, with all that counts taken together. It is down if the checks or its agent say so; of the operator's and the agent's administrative state the stricter one holds, and a weight that
  * the operator has set wins over what the agent makes of the configured one. The weight may have a fraction.
  */
 export function serving(server: PoolServer): {
   readonly admin: AdminState;
   readonly health: Health;
   readonly weight: number;
+  readonly isEjected: boolean;
 } {
   const { agent, admin, health, isEjected, weight, weightOverride } = server;
   const share = agent === undefined ? 1 : agentShare(agent);
   return {
     admin: stricter(admin, agent?.admin ?? 'ready'),
-    health: health === 'down' || agent?.down !== undefined || isEjected ? 'down' : 'up',
+    health: health === 'down' || agent?.down !== undefined ? 'down' : 'up',
     weight: weightOverride ?? Math.min(weightMax, weight * share),
+    isEjected,
   };
 }
 
-/** As in HAProxy: a server that is down or in maintenance gets nothing; weight 0 or drain leaves the sticky ones. */
+/**
+ * As in HAProxy: a server that is down or in maintenance gets nothing; weight 0 or drain leaves the sticky ones. One that
+ * is ejected gets nothing either, but what it has is none of the ejection's business.
+ */
 export function eligibility(server: {
   readonly admin: AdminState;
   readonly health: Health;
   /** The effective one. */
   readonly weight: number;
+  readonly isEjected?: boolean;
 }): Eligibility {
-  if (server.health === 'down' || server.admin === 'maint') return 'none';
+  if (server.health === 'down' || server.admin === 'maint' || server.isEjected === true) return 'none';
   return server.admin === 'drain' || server.weight === 0 ? 'sticky' : 'all';
 }
 

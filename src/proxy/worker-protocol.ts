@@ -17,6 +17,8 @@ export type WorkerServer = {
   readonly weight: number;
   readonly admin: AdminState;
   readonly health: Health;
+  /** Gets no connections for a while, and keeps those that it has; absent: not so. */
+  readonly isEjected?: boolean;
 };
 
 /** What the kernel is to do with a service's sockets, on both sides. */

@@ -146,7 +146,7 @@ export class ServiceRuntime {
       return;
     }
     // What failed before the server was out says nothing about how it is now.
-    if (known.spec.health === 'down' && spec.health === 'up') known.failures.forget();
+    if (known.spec.isEjected === true && spec.isEjected !== true) known.failures.forget();
     known.spec = spec;
     known.configured = true;
   }

@@ -30,7 +30,7 @@ const errorBytes = new Uint8Array(errorValue.buffer);
  * What matters from the first byte on. TCP's urgent byte stays in its place in the stream, where it would otherwise be
  * lost. Sockets accepted from a listener inherit this and all the other options from it.
  */
-export function setStreamOptions(native: Native, fd: number, { noDelay }: TcpOptions): void {
+export function setStreamOptions(native: Native, fd: number, { noDelay }: Pick<TcpOptions, 'noDelay'>): void {
   native.setOption(fd, IPPROTO_TCP, TCP_NODELAY, noDelay ? 1 : 0);
   native.setOption(fd, SOL_SOCKET, SO_OOBINLINE, 1);
 }

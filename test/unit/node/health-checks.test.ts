@@ -29,7 +29,7 @@ describe('health checks', () => {
     const agent = await startServer('agent', (socket) => socket.end(`${words.shift() ?? 'what'}\n`));
     const test = await Stage.start({ server: await startNamedServer('s1'), agent });
     await until(() => serving(test.server).weight < 1);
-    expect(serving(test.server)).toEqual({ admin: 'ready', health: 'up', weight: 0.75 * 0.8 });
+    expect(serving(test.server)).toEqual({ admin: 'ready', health: 'up', weight: 0.75 * 0.8, isEjected: false });
     expect(test.events()).toEqual([]);
     await test.until(() => serving(test.server).admin === 'drain');
     await test.until(() => serving(test.server).health === 'down');
@@ -48,7 +48,7 @@ describe('health checks', () => {
     await until(() => serving(test.server).admin === 'maint');
     test.moveAgent(deadServer('agent').port);
     await until(() => test.status?.lastAnswer === 'no answer: ECONNREFUSED');
-    expect(serving(test.server)).toEqual({ admin: 'maint', health: 'up', weight: 0.5 });
+    expect(serving(test.server)).toEqual({ admin: 'maint', health: 'up', weight: 0.5, isEjected: false });
     expect(test.events()).toEqual(["web: s1's agent says maint"]);
   });
 

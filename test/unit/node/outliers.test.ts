@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EventLog } from '../../../src/node/events.ts';
 import { Outliers } from '../../../src/node/outliers.ts';
-import { createPool, serving, setHealth } from '../../../src/proxy/index.ts';
+import { createPool, eligibility, serving, setHealth } from '../../../src/proxy/index.ts';
 import type { PoolUpdate, ServerPool } from '../../../src/proxy/index.ts';
 import { ManualClock, silentLogger } from '../../../src/runtime/index.ts';
 
@@ -97,7 +97,7 @@ class Stage {
 
   ejected(): string[] {
     const out = [...this.#pool.values()].filter((server) => server.isEjected);
-    for (const server of out) expect(serving(server).health).toBe('down');
+    for (const server of out) expect(eligibility(serving(server))).toBe('none');
     return out.map(({ name }) => name);
   }
 

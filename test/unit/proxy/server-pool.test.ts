@@ -97,7 +97,8 @@ describe('what a server is good for', () => {
     expect(servingOf(updated(setHealth(says('up'), 'a', 'down')).pool, 'a')?.health).toBe('down');
     const ejected = updated(setEjected(pool, 'a', true));
     expect(ejected.change).toEqual({ kind: 'ejected', server: 'a' });
-    expect(servingOf(ejected.pool, 'a')?.health).toBe('down');
+    expect(servingOf(ejected.pool, 'a')).toMatchObject({ health: 'up', isEjected: true });
+    expect(Array.from(ejected.pool.values(), (server) => eligibility(serving(server)))).toEqual(['none', 'all']);
     expect(updated(setEjected(ejected.pool, 'a', true)).change).toBeUndefined();
     expect(updated(setEjected(ejected.pool, 'a', false)).change).toEqual({ kind: 'returned', server: 'a' });
   });

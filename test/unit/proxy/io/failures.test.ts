@@ -87,7 +87,7 @@ describe('failures in a row', () => {
     const proxy = await startProxy([server], { service: watched });
     await nextError(proxy.connect());
     news(proxy);
-    proxy.configure({ ...proxy.spec, servers: [{ ...server, health: 'down' }] });
+    proxy.configure({ ...proxy.spec, servers: [{ ...server, isEjected: true }] });
     proxy.configure({ ...proxy.spec, servers: [server] });
     await nextError(proxy.connect());
     expect(news(proxy)).toMatchObject([{ failures: 1 }]);
