@@ -29,6 +29,7 @@ export class HealthChecks implements Service {
   readonly #agents: Prober;
   readonly #lastChecks = new Map<string, string>();
   readonly #lastAnswers = new Map<string, string>();
+  #isRunning = false;
 
   /** Checks leave from `ownAddress`, those to servers of its family. */
   constructor(options: { readonly ownAddress: string }, ports: HealthChecksPorts) {
@@ -42,16 +43,20 @@ export class HealthChecks implements Service {
 
   async start(): Promise<void> {
     await Promise.all([this.#checks.start(), this.#agents.start()]);
+    this.#isRunning = true;
     this.configure();
   }
 
   async stop(): Promise<void> {
+    this.#isRunning = false;
     await Promise.all([this.#checks.stop(), this.#agents.stop()]);
   }
 
-  /** To be called when services, servers or administrative states have changed. */
+  /** To be called when services, servers or administrative states have changed; the start does it by itself. */
   configure(): void {
+    if (!this.#isRunning) return;
     const { services, pool } = this.#ports;
+    for (const service of services()) this.#takeBack(service);
     const targets = services().map((service) => [service, pool(service.name), this.#ownAddress] as const);
     this.#checks.configure(targets.flatMap((target) => checkTargets(...target)));
     this.#agents.configure(targets.flatMap((target) => agentTargets(...target)));
@@ -68,6 +73,23 @@ export class HealthChecks implements Service {
     const { admin, down, percent, load, maxconn } = server.agent ?? silentAgent;
     const lastAnswer = this.#lastAnswers.get(keyOf(service.name, server.name));
     return { state: admin, down, percent, load, maxconn, lastAnswer };
+  }
+
+  /** What nobody looks after any more must not hold for ever. */
+  #takeBack({ name, check, agent }: ServiceConfig): void {
+    const { pool, store } = this.#ports;
+    for (const server of pool(name).keys()) {
+      if (check === undefined) {
+        this.#lastChecks.delete(keyOf(name, server));
+        const update = setHealth(pool(name), server, 'up');
+        if (update.ok) store(name, update.value);
+      }
+      if (agent === undefined) {
+        this.#lastAnswers.delete(keyOf(name, server));
+        const update = setAgent(pool(name), server, undefined);
+        if (update.ok) store(name, update.value);
+      }
+    }
   }
 
   #onCheck({ service, server, result, health }: CheckReport): void {

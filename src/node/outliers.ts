@@ -59,7 +59,7 @@ export class Outliers {
     for (const ofWorkers of this.#failures.values()) ofWorkers.delete(worker);
   }
 
-  /** With fewer servers left, those that are out may be better than none. */
+  /** With fewer servers left, those that are out may be better than none. To be called for new settings as well. */
   onPoolChanged(service: string): void {
     if (this.#states.has(service)) this.#step(service, { kind: 'tick' });
   }
@@ -80,13 +80,27 @@ export class Outliers {
 
   #step(service: string, input: OutlierInput): void {
     const config = this.#ports.config(service);
-    if (config === undefined) return;
+    if (config === undefined) {
+      this.#forget(service);
+      return;
+    }
     const known = this.#states.get(service) ?? new Map();
     const pool = outlierPool(this.#ports.pool(service));
     const { state, effects } = stepOutlier(config, known, input, pool, this.#ports.clock.nowMs());
     this.#states.set(service, state);
     for (const effect of effects) this.#perform(service, effect);
     this.#schedule();
+  }
+
+  /** It is not watched any more: who is out comes back. */
+  #forget(service: string): void {
+    const { pool, store } = this.#ports;
+    this.#states.delete(service);
+    for (const { name, isEjected } of pool(service).values()) {
+      if (!isEjected) continue;
+      const update = setEjected(pool(service), name, false);
+      if (update.ok) store(service, update.value);
+    }
   }
 
   #perform(service: string, effect: OutlierEffect): void {

@@ -93,7 +93,12 @@ export function setWeight(
   return ok({ pool: withServer(pool, updated), change });
 }
 
-export function setAgent(pool: ServerPool, name: string, agent: AgentState): Result<PoolUpdate, 'unknown-server'> {
+/** Undefined: it has no agent (any more). */
+export function setAgent(
+  pool: ServerPool,
+  name: string,
+  agent: AgentState | undefined,
+): Result<PoolUpdate, 'unknown-server'> {
   const server = pool.get(name);
   if (server === undefined) return fail('unknown-server');
   const updated = { ...server, agent };
@@ -118,8 +123,9 @@ export function effectiveWeight(server: PoolServer): number {
 }
 
 /**
- * What a server is good for, with all that counts taken together. It is down if the checks or its agent say so; of the operator's and the agent's administrative state the stricter one holds, and a weight that
- * the operator has set wins over what the agent makes of the configured one. The weight may have a fraction.
+ * What a server is good for, with all that counts taken together. It is down if the checks or its agent say so; of the
+ * operator's and the agent's administrative state the stricter one holds, and a weight that the operator has set wins
+ * over what the agent makes of the configured one. The weight may have a fraction.
  */
 export function serving(server: PoolServer): {
   readonly admin: AdminState;
@@ -138,8 +144,8 @@ export function serving(server: PoolServer): {
 }
 
 /**
- * As in HAProxy: a server that is down or in maintenance gets nothing; weight 0 or drain leaves the sticky ones. One that
- * is ejected gets nothing either, but what it has is none of the ejection's business.
+ * As in HAProxy: a server that is down or in maintenance gets nothing; weight 0 or drain leaves the sticky ones. One
+ * that is ejected gets nothing either, and keeps what it has.
  */
 export function eligibility(server: {
   readonly admin: AdminState;

@@ -103,13 +103,15 @@ export class LabProcess {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
     const waiter = { pattern, resolve };
     this.#waiters.add(waiter);
-    this.#child.once('close', () => reject(new Error(this.describe(`ended without saying ${String(pattern)}`))));
+    const onClose = (): void => reject(new Error(this.describe(`ended without saying ${String(pattern)}`)));
+    this.#child.once('close', onClose);
     try {
       return await within(timeoutMs, `${this.#name} says ${String(pattern)}`, promise);
     } catch (cause) {
       throw new Error(this.describe(`did not say ${String(pattern)}`), { cause });
     } finally {
       this.#waiters.delete(waiter);
+      this.#child.off('close', onClose);
     }
   }
 

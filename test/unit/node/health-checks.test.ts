@@ -52,6 +52,16 @@ describe('health checks', () => {
     expect(test.events()).toEqual(["web: s1's agent says maint"]);
   });
 
+  it('leave nothing behind that nobody could take back, when there are none any more', async () => {
+    const agent = await startServer('agent', (socket) => socket.end('drain\n'));
+    const test = await Stage.start({ server: deadServer('s1'), agent });
+    await until(() => test.server.health === 'down' && test.server.agent?.admin === 'drain');
+    test.service = { ...test.service, check: undefined, agent: undefined };
+    test.checks.configure();
+    expect(serving(test.server)).toEqual({ admin: 'ready', health: 'up', weight: 1, isEjected: false });
+    expect(test.checks.lastCheck('web', 's1')).toBeUndefined();
+  });
+
   it('are not made of a server that its agent has put into maintenance', async () => {
     let checks = 0;
     const server = await startServer('s1', () => checks++);

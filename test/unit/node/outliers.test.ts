@@ -62,6 +62,16 @@ describe('outliers of a service', () => {
     expect(test.ejected()).toEqual(['s3']);
   });
 
+  it('come back when the service is not watched any more', () => {
+    const test = new Stage();
+    test.fail(0, 's1', 5);
+    test.isWatched = false;
+    test.outliers.onPoolChanged('web');
+    expect(test.ejected()).toEqual([]);
+    expect(test.outliers.status('web', 's1')).toBeUndefined();
+    test.clock.advance(60_000);
+  });
+
   it('are left alone where nobody asked', () => {
     const test = new Stage();
     test.outliers.onFailures(0, [{ service: 'other', server: 's1', failures: 9, reason: 'reset' }]);
@@ -73,6 +83,7 @@ class Stage {
   readonly clock = new ManualClock();
   readonly #events = new EventLog(() => 0);
   readonly outliers: Outliers;
+  isWatched = true;
   #pool: ServerPool = createPool(
     ['s1', 's2', 's3'].map((name) => ({ name, address: '192.0.2.1', port: 80, weight: 1 })),
   );
@@ -80,7 +91,7 @@ class Stage {
   constructor() {
     this.outliers = new Outliers({
       ...{ clock: this.clock, logger: silentLogger, events: this.#events },
-      config: (service) => (service === 'web' ? config : undefined),
+      config: (service) => (this.isWatched && service === 'web' ? config : undefined),
       pool: () => this.#pool,
       store: (service, update) => this.#store(service, update),
     });
