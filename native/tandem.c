@@ -63,5 +63,6 @@ NAPI_MODULE_INIT() {
   export_poller(env, exports);
   export_timer(env, exports);
   export_process(env, exports);
+  export_shared(env, exports);
   return exports;
 }

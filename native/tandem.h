@@ -32,5 +32,6 @@ void export_socket(napi_env env, napi_value exports);
 void export_poller(napi_env env, napi_value exports);
 void export_timer(napi_env env, napi_value exports);
 void export_process(napi_env env, napi_value exports);
+void export_shared(napi_env env, napi_value exports);
 
 #endif

@@ -59,6 +59,23 @@ export type Native = {
   scheduleFifo(priority: number): number;
   /** Keeps code, libraries, stack and malloc's heap in memory, but not V8's: see process.c. Needs CAP_IPC_LOCK. */
   lockMemory(): number;
+  /** A memory file without a name, all zeros, for processes that inherit it; pages that nobody touches cost nothing. */
+  memoryOpen(bytes: number): number;
+  /** The file's bytes as this process's memory, shared with every other one that maps it. */
+  memoryMap(fd: number, bytes: number): ArrayBuffer | number;
+  /** Adds to a cell of shared memory, atomically, and answers its new value. */
+  cellAdd(cells: Int32Array, index: number, amount: number): number;
+  cellSet(cells: Int32Array, index: number, value: number): number;
+  /**
+   * Adds one to the cell `own` unless the sum of `count` cells, every `step`th from `first` on, with it among them,
+   * would then be above the limit: answers the new sum, or 0. Exact, however many processes do so at once.
+   */
+  cellAcquire(cells: Int32Array, own: number, first: number, step: number, count: number, limit: number): number;
+  /** A descriptor that is readable after it was signalled (eventfd). */
+  eventOpen(): number;
+  eventSignal(fd: number): number;
+  /** Takes all signals at once. */
+  eventTake(fd: number): number;
 };
 
 let loaded: Native | undefined;
