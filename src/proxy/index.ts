@@ -1,9 +1,11 @@
 export type { AgentState } from './agent.ts';
 export { agentShare, hearAgent, silentAgent } from './agent.ts';
-export type { Balance, BalanceState, Candidate, Picked } from './balance/index.ts';
-export { pick } from './balance/index.ts';
+export type { Balance, Candidate, Latency, PoolView, Question } from './balance/index.ts';
+export { buildMaglevTable, isHashed, latencyAt, observeLatency, pick } from './balance/index.ts';
 export type { CheckConfig, CheckEffect, CheckInput, CheckResult, CheckState, CheckStep } from './check.ts';
 export { nextCheckDeadlineMs, startCheck, stepCheck } from './check.ts';
+export type { DrainPace } from './drain-pace.ts';
+export { startDrainPace, stepDrainPace } from './drain-pace.ts';
 export type { ExpectEffect, ExpectState, ExpectTurn } from './expect-script.ts';
 export { expectBytesMax, feedExpect, missingOf, startExpect } from './expect-script.ts';
 export type {
@@ -41,6 +43,7 @@ export {
   setWeight,
   weightMax,
 } from './server-pool.ts';
+export { slowStartWeight } from './slow-start.ts';
 export type { StickEntry } from './stick-table.ts';
 export { StickTable } from './stick-table.ts';
 export type { ConnectionSide, InactivityLimits } from './inactivity.ts';
@@ -58,6 +61,7 @@ export type {
   TcpOptions,
   WorkerCommand,
   WorkerCounters,
+  WorkerQueue,
   WorkerReport,
   WorkerServer,
   WorkerService,

@@ -2,10 +2,10 @@
 import type { RefusalReason } from './worker-protocol.ts';
 
 /**
- * choosing: waits for the answer to a stick claim; connecting: the server has not answered yet; relaying: bytes flow;
- * closed: both descriptors are gone.
+ * choosing: waits for the answer to a stick claim; queued: waits for a server that has room; connecting: the server has
+ * not answered yet; relaying: bytes flow; closed: both descriptors are gone.
  */
-export type Phase = 'choosing' | 'connecting' | 'relaying' | 'closed';
+export type Phase = 'choosing' | 'queued' | 'connecting' | 'relaying' | 'closed';
 
 export type EndCause =
   /** Both sides have ended their direction. */
@@ -22,6 +22,10 @@ export type EndCause =
   | 'connect-timeout'
   /** This node no longer holds the service's address. */
   | 'handed-over'
+  /** Its server went down, and the service has `onMarkedDown: shutdownSessions`. */
+  | 'server-down'
+  /** Its server is in drain or maintenance, or was removed, and the service has a `drainTime`. */
+  | 'drained'
   /** This process has ended. */
   | 'stopped'
   | RefusalReason;
@@ -36,15 +40,20 @@ const causeLetters: Readonly<Record<EndCause, string>> = {
   'client-gone': 'C',
   'connect-timeout': 's',
   'handed-over': 'K',
+  'server-down': 'D',
+  drained: 'K',
   stopped: 'K',
   'no-server': 'S',
   'connect-failed': 'S',
   'no-descriptor': 'R',
+  'queue-full': 'S',
+  'queue-timeout': 's',
 };
 
 /** What it was doing: connecting to a server, or transferring data. */
 const phaseLetters: Readonly<Record<Exclude<Phase, 'closed'>, string>> = {
   choosing: 'C',
+  queued: 'Q',
   connecting: 'C',
   relaying: 'D',
 };

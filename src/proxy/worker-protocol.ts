@@ -17,8 +17,25 @@ export type WorkerServer = {
   readonly weight: number;
   readonly admin: AdminState;
   readonly health: Health;
+  /** Connections that it may have at once, of all workers together; undefined: no limit. */
+  readonly maxconn?: number | undefined;
+  /** It gets connections only when no other server may have any. */
+  readonly backup?: boolean;
+  /** Where the connections to it are counted for all workers together; undefined: for this worker alone. */
+  readonly slot?: number | undefined;
+  /** In drain or maintenance, or removed, its connections are ended spread over this time; undefined: they go on. */
+  readonly drainMs?: number | undefined;
   /** Gets no connections for a while, and keeps those that it has; absent: not so. */
   readonly isEjected?: boolean;
+};
+
+export type WorkerQueue = {
+  /** Most clients that wait, of all workers together. */
+  readonly length: number;
+  /** How long a client may wait. */
+  readonly timeoutMs: number;
+  /** Where they are counted; undefined: for this worker alone. */
+  readonly slot: number | undefined;
 };
 
 /** What the kernel is to do with a service's sockets, on both sides. */
@@ -48,6 +65,14 @@ export type WorkerService = {
   readonly stick: { readonly ttlMs: number; readonly entriesMax: number } | undefined;
   /** Failures in a row are counted and reported; absent: not. */
   readonly watchFailures?: boolean;
+  /** For clients that come when every server has its `maxconn`; undefined: they are refused. */
+  readonly queue?: WorkerQueue | undefined;
+  /** All backup servers together take the place of the others, not the first of them alone. */
+  readonly allBackups?: boolean;
+  /** In this time a server that comes into use gets to its weight, from a tenth of it; undefined: at once. */
+  readonly slowStartMs?: number | undefined;
+  /** The connections of a server that goes down are reset; undefined: they go on. */
+  readonly onMarkedDown?: 'shutdownSessions' | undefined;
 };
 
 /** Where the access log goes. */
@@ -127,9 +152,13 @@ export type RefusalReason =
   /** Those that were tried failed. */
   | 'connect-failed'
   /** This process has no descriptor left for the second socket. */
-  | 'no-descriptor';
+  | 'no-descriptor'
+  /** Every server was full, and so was the queue. */
+  | 'queue-full'
+  /** It has waited in the queue for as long as one may. */
+  | 'queue-timeout';
 
-/** Since the worker started; `current` and `unsentBytes` are as of now. */
+/** Since the worker started; `current`, `unsentBytes` and `queued` are as of now. */
 export type ServerCounters = {
   readonly server: string;
   readonly connectionsTotal: number;
@@ -141,6 +170,12 @@ export type ServerCounters = {
   readonly connectFailures: number;
   /** Those of the failures that were time-outs. */
   readonly connectTimeouts: number;
+  /** Clients that wait for this server and no other. */
+  readonly queued: number;
+  /** Connections that were ended because the server drained for long enough. */
+  readonly drained: number;
+  /** Connections that were reset because the server went down. */
+  readonly shutdowns: number;
 };
 
 export type ServiceCounters = {
@@ -159,6 +194,10 @@ export type ServiceCounters = {
   readonly stickHits: number;
   readonly stickClaims: number;
   readonly stickClaimTimeouts: number;
+  /** Clients that wait for a server now. */
+  readonly queued: number;
+  /** The most that have waited at once, at all workers together. */
+  readonly queuedMax: number;
   readonly servers: readonly ServerCounters[];
 };
 

@@ -50,7 +50,7 @@ export class AccessLog {
     trace: Trace,
     ending: { cause: EndCause; phase: Exclude<Phase, 'closed'>; workerConnections: number },
   ): void {
-    const { service, server, failed, front, back } = connection;
+    const { service, server, failures, front, back } = connection;
     const { acceptedMs, chosenMs, connectedMs } = trace;
     this.#log.write({
       accepted: new Date(trace.acceptedWallMs).toISOString(),
@@ -67,7 +67,7 @@ export class AccessLog {
       workerConnections: ending.workerConnections,
       serviceConnections: service.connections,
       serverConnections: server?.connections,
-      retries: failed.size,
+      retries: failures,
     });
   }
 

@@ -64,7 +64,7 @@ export class End implements PollerTarget {
 
 export class Connection {
   readonly service: ServiceRuntime;
-  /** The client's address, for stickiness; empty where the service has none. */
+  /** The client's address, for stickiness and hashing; empty where the service has neither. */
   readonly source: string;
   /** For the access log; undefined where there is none. */
   trace: Trace | undefined;
@@ -74,11 +74,20 @@ export class Connection {
   readonly back: End;
   driver: ConnectionDriver;
   phase: Phase = 'choosing';
+  /** The server where it has a place, and is counted. */
   server: ServerRuntime | undefined;
-  /** Names of the servers that failed to connect. */
-  failed = noServers;
+  /** How many connects to servers have failed. */
+  failures = 0;
   /** How the last of them did. */
   lastFailure: ConnectFailure = 'connect-failed';
+  /** Names of the servers that it may not go to: they have failed to connect, or were full for too long. */
+  excluded = noServers;
+  /** The server that it waits for; undefined while it waits: any. */
+  waitsFor: ServerRuntime | undefined;
+  /** Its number in the queue. */
+  ticket = 0;
+  /** When it has waited for long enough; undefined: it has not waited yet. */
+  queuedUntilMs: number | undefined;
   /** The server is watched for failures, and has not sent a byte yet. */
   awaitsFirstByte = false;
   /** When choosing, connecting, or what is left to do for a lost end has taken too long. */
@@ -100,6 +109,11 @@ export class Connection {
     this.driver = options.driver;
     this.front = new End(this, options.fd);
     this.back = new End(this, -1);
+  }
+
+  /** It may not go to this server, any more. */
+  exclude(server: ServerRuntime): void {
+    this.excluded = new Set(this.excluded).add(server.name);
   }
 
   get isClosed(): boolean {

@@ -1,10 +1,12 @@
 /**
- * Brings an accepted client to a server: chooses one (with its stick entry, or by balance), connects, goes on to
- * another when that fails, and hands the connection over to the relay. The client's bytes stay in the kernel until
- * then, so that nothing is lost by trying again. A client that only ends its own direction (FIN) meanwhile may still
- * want an answer; one that resets is gone.
+ * Brings an accepted client to a server: chooses one (with its stick entry, or by balance), lets it wait where all are
+ * full, connects, goes on to another when that fails, and hands the connection over to the relay. The client's bytes
+ * stay in the kernel until then, so that nothing is lost by trying again. A client that only ends its own direction
+ * (FIN) meanwhile may still want an answer; one that resets is gone.
  */
 import { epoll, errno, errnoName } from '../../runtime/index.ts';
+import { observeLatency } from '../index.ts';
+import { FirstByteTimer } from './first-byte.ts';
 import { closeWithReset, setStreamOptions, takeSocketError } from './socket-options.ts';
 import { streamEvents } from './poller.ts';
 import type { Clock, Native } from '../../runtime/index.ts';
@@ -14,6 +16,7 @@ import type { Poller } from './poller.ts';
 import type { Relay } from './relay.ts';
 import type { ServerRuntime } from './service-runtime.ts';
 import type { StickClaims } from './stick-claims.ts';
+import type { WaitingRoom } from './waiting-room.ts';
 
 type DialerDependencies = {
   readonly native: Native;
@@ -21,6 +24,7 @@ type DialerDependencies = {
   readonly poller: Poller;
   readonly relay: Relay;
   readonly claims: StickClaims;
+  readonly waiting: WaitingRoom;
   readonly onClosed: (connection: Connection, cause: EndCause) => void;
   /** A client had to be refused for want of a descriptor. */
   readonly onShortage: () => void;
@@ -35,6 +39,7 @@ export class Dialer implements ConnectionDriver {
   readonly #poller: Poller;
   readonly #relay: Relay;
   readonly #claims: StickClaims;
+  readonly #waiting: WaitingRoom;
   readonly #onClosed: (connection: Connection, cause: EndCause) => void;
   readonly #onShortage: () => void;
   readonly #connecting = new Set<Connection>();
@@ -45,6 +50,7 @@ export class Dialer implements ConnectionDriver {
     this.#poller = dependencies.poller;
     this.#relay = dependencies.relay;
     this.#claims = dependencies.claims;
+    this.#waiting = dependencies.waiting;
     this.#onClosed = dependencies.onClosed;
     this.#onShortage = dependencies.onShortage;
   }
@@ -53,11 +59,11 @@ export class Dialer implements ConnectionDriver {
   begin(connection: Connection): void {
     const id = this.#poller.add(connection.front.fd, streamEvents, connection.front);
     if (id < 0) {
-      this.#refuse(connection, 'no-descriptor');
+      this.refuse(connection, 'no-descriptor');
       return;
     }
     connection.front.pollerId = id;
-    this.#choose(connection);
+    this.choose(connection);
   }
 
   onReady(end: End, events: number): void {
@@ -67,35 +73,56 @@ export class Dialer implements ConnectionDriver {
     else if ((events & epoll.out) !== 0) this.#onConnected(connection, events);
   }
 
-  /** Connects to a server chosen for it; refuses the client if there is none. */
+  /**
+   * Connects to a server chosen for it, which it waits for when that one is full; it waits for any server if none was
+   * chosen because all are full, and is refused if there is none.
+   */
   connect(connection: Connection, server: ServerRuntime | undefined): void {
+    const { service } = connection;
     if (server === undefined) {
-      this.#refuse(connection, connection.failed.size > 0 ? 'connect-failed' : 'no-server');
+      if (service.hasServerFor(connection)) this.#waiting.enter(connection, undefined);
+      else this.refuse(connection, this.#reasonWithoutServer(connection));
       return;
     }
-    const { spec } = connection.service;
-    const fd = this.#native.tcpConnect(server.spec.address, server.spec.port, spec.source, 0);
-    if (fd === errno.tooManyFilesProcess || fd === errno.tooManyFilesSystem) {
-      this.#onShortage();
-      this.#refuse(connection, 'no-descriptor');
+    if (connection.server !== server) {
+      this.#waiting.vacate(connection);
+      if (!service.occupy(connection, server)) {
+        // Where clients have servers of their own, they wait for those rather than going elsewhere at once.
+        this.#waiting.enter(connection, service.needsSource ? server : undefined);
+        return;
+      }
+    }
+    this.#dial(connection, server);
+  }
+
+  /** Chooses a server for the connection; it may have a place at one already, for which others have made room. */
+  choose(connection: Connection): void {
+    const { service } = connection;
+    if (service.sticks === undefined) {
+      this.connect(connection, connection.server ?? service.pick(connection));
       return;
     }
-    connection.phase = 'connecting';
-    if (connection.trace !== undefined) connection.trace.chosenMs ??= this.#clock.nowMs();
-    connection.server = server;
-    server.connections++;
-    server.counters.connectionsTotal++;
-    if (fd >= 0 && this.#watch(connection, fd)) return;
-    if (fd < 0) noteFailure(connection, fd);
-    this.#onConnectFailed(connection);
+    connection.phase = 'choosing';
+    const choice = this.#claims.choose(connection, service.sticks);
+    if (choice !== 'claimed') this.connect(connection, choice);
+  }
+
+  /** Ends a connection that cannot be served. */
+  refuse(connection: Connection, reason: RefusalReason): void {
+    connection.service.refused[reason]++;
+    this.abort(connection, reason === 'connect-failed' ? connection.lastFailure : reason);
+  }
+
+  /** Gives up on the server that is being connected to, and tries another. */
+  tryAnother(connection: Connection): void {
+    if (connection.phase === 'connecting') this.#onConnectFailed(connection);
   }
 
   /** Gives up on servers that have not answered in time. */
   sweep(nowMs: number): void {
     for (const connection of this.#connecting) {
       if (nowMs < connection.deadlineMs) continue;
-      connection.server?.failures.fail('connect timeout');
-      if (connection.server !== undefined) connection.server.counters.connectTimeouts++;
+      if (connection.server !== undefined) this.#onTimeout(connection, connection.server, nowMs);
       this.#onConnectFailed(connection, 'connect-timeout');
     }
   }
@@ -105,21 +132,40 @@ export class Dialer implements ConnectionDriver {
     this.#connecting.delete(connection);
     this.#closeBack(connection.back);
     this.#claims.forget(connection);
+    this.#waiting.leave(connection);
     if (connection.front.pollerId >= 0) this.#poller.release(connection.front.pollerId);
     closeWithReset(this.#native, connection.front.fd);
     connection.front.fd = -1;
     this.#onClosed(connection, cause);
   }
 
-  #choose(connection: Connection): void {
-    const { service } = connection;
-    if (service.sticks === undefined) {
-      this.connect(connection, service.pick(connection.failed));
+  #dial(connection: Connection, server: ServerRuntime): void {
+    const { spec } = connection.service;
+    const fd = this.#native.tcpConnect(server.spec.address, server.spec.port, spec.source, 0);
+    if (fd === errno.tooManyFilesProcess || fd === errno.tooManyFilesSystem) {
+      this.#onShortage();
+      this.refuse(connection, 'no-descriptor');
       return;
     }
-    connection.phase = 'choosing';
-    const choice = this.#claims.choose(connection, service.sticks);
-    if (choice !== 'claimed') this.connect(connection, choice);
+    connection.phase = 'connecting';
+    if (connection.trace !== undefined) connection.trace.chosenMs ??= this.#clock.nowMs();
+    server.counters.connectionsTotal++;
+    if (fd >= 0 && this.#watch(connection, fd)) return;
+    if (fd < 0) noteFailure(connection, fd);
+    this.#onConnectFailed(connection);
+  }
+
+  #onTimeout({ service }: Connection, server: ServerRuntime, nowMs: number): void {
+    server.counters.connectTimeouts++;
+    server.failures.fail('connect timeout');
+    const { balance, connectTimeoutMs } = service.spec;
+    if (balance !== 'leasttime') return;
+    server.latency = observeLatency(server.latency, 'connect', connectTimeoutMs, nowMs);
+  }
+
+  #reasonWithoutServer({ failures, queuedUntilMs = Infinity }: Connection): RefusalReason {
+    if (failures > 0) return 'connect-failed';
+    return queuedUntilMs <= this.#clock.nowMs() ? 'queue-timeout' : 'no-server';
   }
 
   /** Waits for the connect to finish; false if that cannot be. */
@@ -140,10 +186,24 @@ export class Dialer implements ConnectionDriver {
 
   #onConnected(connection: Connection, events: number): void {
     this.#connecting.delete(connection);
+    const { service, deadlineMs } = connection;
     connection.deadlineMs = Infinity;
     if (connection.trace !== undefined) connection.trace.connectedMs = this.#clock.nowMs();
-    connection.awaitsFirstByte = connection.service.spec.watchFailures === true;
+    connection.awaitsFirstByte = service.spec.watchFailures === true;
+    if (service.spec.balance === 'leasttime') this.#relayMeasured(connection, events, deadlineMs);
+    else this.#relay.begin(connection, events);
+  }
+
+  /** For `leasttime`: notes how long the connect has taken, and lets the answer be timed. */
+  #relayMeasured(connection: Connection, events: number, deadlineMs: number): void {
+    const { server, service } = connection;
+    const nowMs = this.#clock.nowMs();
+    const connectMs = nowMs - (deadlineMs - service.spec.connectTimeoutMs);
+    if (server !== undefined) server.latency = observeLatency(server.latency, 'connect', connectMs, nowMs);
+    const timer = new FirstByteTimer(connection, { relay: this.#relay, clock: this.#clock });
+    if ((events & epoll.in) !== 0) timer.observe(connection);
     this.#relay.begin(connection, events);
+    if (!connection.isClosed && (events & epoll.in) === 0) connection.driver = timer;
   }
 
   #onConnectRefused(connection: Connection): void {
@@ -155,27 +215,22 @@ export class Dialer implements ConnectionDriver {
     const { server, service } = connection;
     connection.lastFailure = failure;
     this.#leaveServer(connection);
+    connection.failures++;
     if (server !== undefined) {
       server.counters.connectFailures++;
-      connection.failed = new Set(connection.failed).add(server.name);
+      connection.exclude(server);
     }
-    if (connection.failed.size > service.spec.retries) {
-      this.#refuse(connection, 'connect-failed');
+    if (connection.failures > service.spec.retries) {
+      this.refuse(connection, 'connect-failed');
       return;
     }
     service.counters.redispatches++;
-    this.#choose(connection);
-  }
-
-  #refuse(connection: Connection, reason: RefusalReason): void {
-    connection.service.refused[reason]++;
-    this.abort(connection, reason === 'connect-failed' ? connection.lastFailure : reason);
+    this.choose(connection);
   }
 
   #leaveServer(connection: Connection): void {
     this.#connecting.delete(connection);
-    if (connection.server !== undefined) connection.server.connections--;
-    connection.server = undefined;
+    this.#waiting.vacate(connection);
     this.#closeBack(connection.back);
   }
 

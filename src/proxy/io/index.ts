@@ -5,3 +5,4 @@ export type { CheckReport, CheckTarget } from './prober.ts';
 export { Prober } from './prober.ts';
 export type { SharedMemory } from './shared-counts.ts';
 export { SharedCounts, Slot, createSharedMemory, isBefore, ownSlot } from './shared-counts.ts';
+export type { WorkerPeers } from './waiting-room.ts';

@@ -87,6 +87,11 @@ export class Relay implements ConnectionDriver {
     for (const connection of this.#withLostEnd) this.#endIfDelivered(connection, nowMs);
   }
 
+  /** Ends both sides at once, each with FIN, unless there is something that nobody has read. */
+  end(connection: Connection, cause: EndCause): void {
+    this.#close(connection, (fd) => this.#native.close(fd), cause);
+  }
+
   /** Reads from one end and writes to the other for as long as both are ready, within the bound of one turn. */
   #pump(from: End, to: End): void {
     const { connection } = from;

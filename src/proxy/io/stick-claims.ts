@@ -48,7 +48,7 @@ export class StickClaims {
   choose(connection: Connection, sticks: StickTable): ServerRuntime | undefined | 'claimed' {
     const { service, source } = connection;
     const known = sticks.lookup(source, this.#clock.nowMs());
-    const server = known === undefined ? undefined : service.usableForSticky(known, connection.failed);
+    const server = known === undefined ? undefined : service.usableForSticky(known, connection.excluded);
     if (server !== undefined) {
       this.#touch(connection, sticks, server);
       return server;
@@ -90,10 +90,12 @@ export class StickClaims {
     this.#scheduleFlush();
   }
 
-  /** Undefined when there is no server to claim. */
-  #claim(key: string, { service, source, failed }: Connection, replaces: string | undefined): PendingClaim | undefined {
-    const server = service.pick(failed);
-    if (server === undefined) return undefined;
+  /** Undefined when there is no server to claim, or none with room; the connection has its place there from now on. */
+  #claim(key: string, connection: Connection, replaces: string | undefined): PendingClaim | undefined {
+    const { service, source } = connection;
+    const server = connection.server ?? service.pick(connection);
+    if (server === undefined || (connection.server === undefined && !service.occupy(connection, server)))
+      return undefined;
     const requestId = ++this.#lastRequestId;
     const claim = { requestId, service: service.spec.name, source, server: server.name, replaces };
     const deadlineMs = this.#clock.nowMs() + answerTimeoutMs;
@@ -110,9 +112,10 @@ export class StickClaims {
     this.#byRequest.delete(pending.claim.requestId);
     this.#byKey.delete(pending.key);
     for (const connection of pending.waiting) {
-      const { service, failed } = connection;
+      const { service, excluded } = connection;
       // The answer may be about a server that is known here to be of no use: better another one than none.
-      this.#connect(connection, service.usableForSticky(assigned, failed) ?? service.pick(failed));
+      const server = service.usableForSticky(assigned, excluded) ?? connection.server ?? service.pick(connection);
+      this.#connect(connection, server);
     }
   }
 

@@ -8,6 +8,9 @@ import { Relay } from './relay.ts';
 import { ServiceListeners } from './service-listeners.ts';
 import { ServiceRuntime } from './service-runtime.ts';
 import { StickClaims } from './stick-claims.ts';
+import { WaitingRoom } from './waiting-room.ts';
+import { endDraining } from './pacer.ts';
+import { ownSlot } from './shared-counts.ts';
 import { closeWithReset, setVigilance } from './socket-options.ts';
 import { timedOutSide } from '../index.ts';
 import { createRecordLog } from '../../runtime/index.ts';
@@ -21,7 +24,10 @@ import type {
   WorkerService,
 } from '../index.ts';
 import type { RelayOptions } from './relay.ts';
+import type { ServerRuntime } from './service-runtime.ts';
+import type { Slot } from './shared-counts.ts';
 import type { StickReport } from './stick-claims.ts';
+import type { WorkerPeers } from './waiting-room.ts';
 
 export type ProxyWorkerOptions = RelayOptions & {
   /** Clients at once. Above it they wait in the kernel's queue. A connection needs two descriptors. */
@@ -40,6 +46,8 @@ type Dependencies = {
   readonly random: Random;
   readonly logger: Logger;
   readonly report: (report: WorkerReport) => void;
+  /** Undefined: this worker counts for itself. */
+  readonly peers?: WorkerPeers;
 };
 
 const waitingSweepMs = 100;
@@ -53,6 +61,7 @@ export class ProxyWorker implements Service {
   readonly #poller: Poller;
   readonly #relay: Relay;
   readonly #claims: StickClaims;
+  readonly #waiting: WaitingRoom;
   readonly #dialer: Dialer;
   readonly #listeners: ServiceListeners;
   readonly #services = new Map<string, ServiceRuntime>();
@@ -65,7 +74,7 @@ export class ProxyWorker implements Service {
   #draining = false;
 
   constructor(options: ProxyWorkerOptions, dependencies: Dependencies) {
-    const { native, clock, logger } = dependencies;
+    const { native, clock, logger, peers } = dependencies;
     this.#dependencies = dependencies;
     const poller = new Poller({ native });
     const onClosed = (connection: Connection, cause: EndCause): void => this.#onClosed(connection, cause);
@@ -75,11 +84,19 @@ export class ProxyWorker implements Service {
       report: (report) => this.#reportSticks(report),
       connect: (connection, server) => this.#dialer.connect(connection, server),
     });
+    const waiting = new WaitingRoom({
+      ...{ native, clock, peers },
+      // A client that has waited for any server may have one of its own by now.
+      onAdmitted: (connection) => this.#dialer.choose(connection),
+      onUnavailable: (connection) => this.#dialer.choose(connection),
+      onRefused: (connection, reason) => this.#dialer.refuse(connection, reason),
+    });
     this.#poller = poller;
     this.#relay = relay;
     this.#claims = claims;
+    this.#waiting = waiting;
     const onShortage = (): void => this.#listeners.pauseForShortage();
-    this.#dialer = new Dialer({ native, clock, poller, relay, claims, onClosed, onShortage });
+    this.#dialer = new Dialer({ native, clock, poller, relay, claims, waiting, onClosed, onShortage });
     this.#listeners = new ServiceListeners({
       native,
       poller,
@@ -92,6 +109,7 @@ export class ProxyWorker implements Service {
   start(): Promise<void> {
     const { clock } = this.#dependencies;
     this.#poller.open();
+    this.#waiting.open(this.#poller);
     this.#timers.push(
       clock.every(waitingSweepMs, () => this.#sweepWaiting()),
       clock.every(silenceSweepMs, () => this.#sweepSilent()),
@@ -105,6 +123,7 @@ export class ProxyWorker implements Service {
     this.#draining = false;
     this.#listeners.configure([]);
     for (const connection of this.#connections) this.#end(connection, 'stopped');
+    this.#waiting.close();
     this.#poller.close();
     if (this.#accessLog !== undefined) await this.#closeAccessLog();
     this.#dependencies.report({ kind: 'stopped' });
@@ -171,15 +190,41 @@ export class ProxyWorker implements Service {
 
   #configure(revision: number, services: readonly WorkerService[]): void {
     const { clock, random, report } = this.#dependencies;
+    const slotAt = (index: number | undefined): Slot => this.#slotAt(index);
     for (const service of this.#services.values()) service.configured = false;
     for (const spec of services) {
       const known = this.#services.get(spec.name);
-      if (known === undefined) this.#services.set(spec.name, new ServiceRuntime(spec, random));
-      else known.update(spec, clock.nowMs());
+      if (known === undefined) this.#services.set(spec.name, new ServiceRuntime(spec, { clock, random, slotAt }));
+      else this.#update(known, spec);
     }
     const failures = this.#listeners.configure(this.#draining ? [] : services);
     this.#forgetRemoved();
     report({ kind: 'configured', revision, failures });
+  }
+
+  #update(service: ServiceRuntime, spec: WorkerService): void {
+    const down = service.update(spec);
+    if (down.length > 0 && spec.onMarkedDown === 'shutdownSessions') this.#shutDown(new Set(down));
+    this.#waiting.onConfigured(service);
+  }
+
+  /** Ends what goes to servers that are down. Those who are still being connected are better off with another one. */
+  #shutDown(servers: ReadonlySet<ServerRuntime>): void {
+    for (const connection of this.#connections) {
+      const { server } = connection;
+      if (server === undefined || !servers.has(server)) continue;
+      if (connection.phase !== 'relaying') {
+        this.#dialer.tryAnother(connection);
+        continue;
+      }
+      server.counters.shutdowns++;
+      this.#relay.reset(connection, 'server-down');
+    }
+  }
+
+  #slotAt(index: number | undefined): Slot {
+    const { native, peers } = this.#dependencies;
+    return peers === undefined || index === undefined ? ownSlot(native) : peers.counts.slot(index, peers.worker);
   }
 
   /** A service that was removed stays known until its last connection has ended. */
@@ -207,7 +252,7 @@ export class ProxyWorker implements Service {
       closeWithReset(this.#dependencies.native, fd);
       return;
     }
-    const source = service.sticks === undefined ? '' : sourceOf(endpoint);
+    const source = service.needsSource ? sourceOf(endpoint) : '';
     const connection = new Connection({ service, source, fd, driver: this.#dialer });
     if (this.#accessLog !== undefined) connection.trace = this.#accessLog.begin(endpoint);
     this.#connections.add(connection);
@@ -218,7 +263,7 @@ export class ProxyWorker implements Service {
 
   /** All connections end here, whoever ended them. */
   #onClosed(connection: Connection, cause: EndCause): void {
-    const { service, server, phase, trace } = connection;
+    const { service, phase, trace } = connection;
     assert(phase !== 'closed', 'a connection ends once');
     if (trace !== undefined)
       this.#accessLog?.write(connection, trace, { cause, phase, workerConnections: this.#connections.size });
@@ -227,7 +272,7 @@ export class ProxyWorker implements Service {
     service.connections--;
     service.ended[cause]++;
     connection.countBytes();
-    if (server !== undefined) server.connections--;
+    this.#waiting.vacate(connection);
     this.#listeners.resumeAfterLimit();
     this.#reportDrained();
   }
@@ -243,6 +288,8 @@ export class ProxyWorker implements Service {
     this.#claims.sweep(nowMs);
     this.#dialer.sweep(nowMs);
     this.#relay.sweep(nowMs);
+    this.#waiting.sweep(nowMs);
+    endDraining(this.#services.values(), this.#connections, this.#relay, nowMs);
     const servers = [...this.#services.values()].flatMap((service) => service.takeFailures());
     if (servers.length > 0) this.#dependencies.report({ kind: 'server-failures', servers });
   }

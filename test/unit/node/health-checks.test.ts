@@ -142,7 +142,11 @@ function serviceOf({ address, port }: WorkerServer, agentPort: number | undefine
     check: { ...intervals, rise: 1, fall: 1, address: undefined, port: undefined, probe: { kind: 'tcp' } },
     agent: agentPort === undefined ? undefined : agent,
     outlier: undefined,
-    timeouts: { connectMs: 1_000, idleMs: undefined },
+    timeouts: {
+      ...{ connectMs: 1_000, clientMs: 0, serverMs: 0 },
+      ...{ tunnelMs: undefined, clientFinMs: undefined, serverFinMs: undefined },
+    },
+    tcp: { noDelay: true, keepalive: undefined, userTimeoutMs: 0 },
     retries: 3,
     servers: [{ name: 's1', address: { address, port }, weight: 1 }],
   };

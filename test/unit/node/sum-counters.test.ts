@@ -36,15 +36,15 @@ function worker(...services: readonly ServiceCounters[]) {
 function service(name: string, n: number, servers: readonly ServerCounters[]): ServiceCounters {
   return {
     ...{ service: name, connectionsTotal: n, connectionsCurrent: n, bytesIn: n, bytesOut: n, unsentBytes: n },
-    ...{ redispatches: n, stickHits: n, stickClaims: n, stickClaimTimeouts: n, servers },
+    ...{ redispatches: n, stickHits: n, stickClaims: n, stickClaimTimeouts: n, queued: n, queuedMax: n, servers },
     ended: Object.fromEntries(endCauses.map((cause) => [cause, n])) as ServiceCounters['ended'],
-    refused: { 'no-server': n, 'connect-failed': n, 'no-descriptor': n },
+    refused: { 'no-server': n, 'connect-failed': n, 'no-descriptor': n, 'queue-full': n, 'queue-timeout': n },
   };
 }
 
 function server(name: string, n: number): ServerCounters {
   return {
     ...{ server: name, connectionsTotal: n, connectionsCurrent: n, bytesIn: n, bytesOut: n },
-    ...{ connectFailures: n, connectTimeouts: n },
+    ...{ connectFailures: n, connectTimeouts: n, queued: n, drained: n, shutdowns: n },
   };
 }

@@ -46,7 +46,7 @@ describe('failures in a row', () => {
     await nextData(client);
     client.write('x');
     await nextError(client);
-    await until(() => other.service().serverResets === 1);
+    await until(() => other.service().ended['server-reset'] === 1);
     expect(news(other)).toEqual([]);
   });
 

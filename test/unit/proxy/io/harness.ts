@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket, TcpNetConnectOpts } from 'node:net';
 import { onTestFinished } from 'vitest';
 import { ProxyWorker, relayDefaults } from '../../../../src/proxy/io/index.ts';
-import type { ProxyWorkerOptions } from '../../../../src/proxy/io/index.ts';
+import type { ProxyWorkerOptions, WorkerPeers } from '../../../../src/proxy/io/index.ts';
 import type {
   InactivityLimits,
   ServiceCounters,
@@ -67,6 +67,7 @@ export async function startWorker(
     options?: Partial<ProxyWorkerOptions>;
     native?: Native;
     clock?: SocketTestClock;
+    peers?: WorkerPeers;
     onReport?: (report: WorkerReport) => void;
   } = {},
 ): Promise<TestWorker> {
@@ -78,7 +79,10 @@ export async function startWorker(
   };
   const worker = new ProxyWorker(
     { ...workerOptions, ...given.options },
-    { native: given.native ?? native, clock, random: { next: () => 0 }, logger: silentLogger, report },
+    {
+      ...{ native: given.native ?? native, clock, random: { next: () => 0 }, logger: silentLogger, report },
+      ...(given.peers === undefined ? {} : { peers: given.peers }),
+    },
   );
   await worker.start();
   onTestFinished(() => worker.stop());

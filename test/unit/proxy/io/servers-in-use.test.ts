@@ -1,0 +1,301 @@
+import { describe, expect, it } from 'vitest';
+import type { WorkerServer } from '../../../../src/proxy/index.ts';
+import {
+  deadServer,
+  nextData,
+  nextError,
+  startEchoServer,
+  startNamedServer,
+  startProxy,
+  startServer,
+  startSilentServer,
+  turn,
+  until,
+} from './harness.ts';
+import type { TestWorker } from './harness.ts';
+
+type Proxy = Awaited<ReturnType<typeof startProxy>>;
+
+describe('a backup server', () => {
+  it('gets connections only when no other server is eligible, and none when one is again', async () => {
+    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const proxy = await startProxy([{ ...b, backup: true }, a]);
+    expect(await names(proxy, 4)).toEqual(['a', 'a', 'a', 'a']);
+    proxy.configure({
+      ...proxy.spec,
+      servers: [
+        { ...b, backup: true },
+        { ...a, admin: 'drain' },
+      ],
+    });
+    expect(await names(proxy, 2)).toEqual(['b', 'b']);
+    proxy.configure(proxy.spec);
+    expect(await names(proxy, 2)).toEqual(['a', 'a']);
+  });
+
+  it('does not help out when the others are full: clients wait', async () => {
+    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const queue = { length: 10, timeoutMs: 4_000, slot: undefined };
+    const proxy = await startProxy(
+      [
+        { ...a, maxconn: 1 },
+        { ...b, backup: true },
+      ],
+      { service: { queue } },
+    );
+    await nextData(proxy.connect());
+    proxy.connect();
+    await until(() => proxy.service().queued === 1);
+  });
+
+  it('does not take over single connections that others have refused, as long as those count as up', async () => {
+    const b = await startNamedServer('b');
+    const proxy = await startProxy([deadServer('a'), { ...b, backup: true }]);
+    expect(await nextError(proxy.connect())).toBe('ECONNRESET');
+    expect(proxy.service().refused['connect-failed']).toBe(1);
+  });
+
+  it('is the first one alone, or all of them where that is asked for', async () => {
+    const servers = (await Promise.all(['b', 'c'].map(startNamedServer))).map((one) => ({ ...one, backup: true }));
+    const proxy = await startProxy([{ ...deadServer('a'), health: 'down' }, ...servers]);
+    expect(await names(proxy, 4)).toEqual(['b', 'b', 'b', 'b']);
+    proxy.configure({ ...proxy.spec, allBackups: true });
+    expect((await names(proxy, 4)).sort()).toEqual(['b', 'b', 'c', 'c']);
+  });
+});
+
+describe('slow start', () => {
+  const slow = { slowStartMs: 10_000, balance: 'roundrobin' } as const;
+
+  it('gives a server that has come up a tenth of its share, more with time, and then all of it', async () => {
+    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const proxy = await startProxy([a, { ...b, health: 'down' }], { service: slow });
+    proxy.configure({ ...proxy.spec, servers: [a, b] });
+    expect(await share(proxy, 'b', 22)).toBe(2);
+    proxy.clock.advance(10_000);
+    expect(await share(proxy, 'b', 22)).toBe(11);
+  });
+
+  it('is for servers that are set ready again, and for those that are added', async () => {
+    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const proxy = await startProxy([a, { ...b, admin: 'maint' }], { service: slow });
+    proxy.configure({ ...proxy.spec, servers: [a, b] });
+    expect(await share(proxy, 'b', 11)).toBe(1);
+    proxy.configure({ ...proxy.spec, servers: [b, await startNamedServer('c')] });
+    proxy.clock.advance(20_000);
+    proxy.configure({ ...proxy.spec, servers: [a, b] });
+    expect(await share(proxy, 'a', 11)).toBe(1);
+  });
+
+  it('is not for servers that are there when the worker starts', async () => {
+    const proxy = await startProxy([await startNamedServer('a'), await startNamedServer('b')], { service: slow });
+    expect(await share(proxy, 'b', 10)).toBe(5);
+  });
+
+  it.each(['source', 'maglev'] as const)('(%s) moves no source to and fro', async (balance) => {
+    const servers = [await startNamedServer('a'), await startNamedServer('b'), await startNamedServer('c')];
+    const proxy = await startProxy(servers, { service: { ...slow, balance } });
+    const before = await byHash(proxy);
+    proxy.configure({
+      ...proxy.spec,
+      servers: servers.map((one) => (one.name === 'b' ? { ...one, health: 'down' } : one)),
+    });
+    proxy.configure(proxy.spec);
+    expect(await byHash(proxy)).toEqual(before);
+  });
+});
+
+describe('a server that goes down', () => {
+  it('keeps its connections', async () => {
+    const a = await startEchoServer('a');
+    const proxy = await startProxy([a]);
+    const client = proxy.connect();
+    client.write('1');
+    await nextData(client);
+    proxy.configure({ ...proxy.spec, servers: [{ ...a, health: 'down' }] });
+    client.write('2');
+    expect(await nextData(client)).toBe('2');
+  });
+
+  it('loses them, counted, where that is wanted, and no other server does', async () => {
+    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const proxy = await startProxy([a, b], { service: { onMarkedDown: 'shutdownSessions' } });
+    const clients = [proxy.connect(), proxy.connect(), proxy.connect(), proxy.connect()];
+    const servers = await Promise.all(clients.map(nextData));
+    const errors: string[] = [];
+    for (const [index, client] of clients.entries()) client.on('error', () => errors.push(servers[index] ?? ''));
+    proxy.configure({ ...proxy.spec, servers: [{ ...a, health: 'down' }, b] });
+    await until(() => errors.length === 2);
+    expect(errors).toEqual(['a', 'a']);
+    expect(server(proxy, 'a')).toMatchObject({ shutdowns: 2, connectionsCurrent: 0 });
+    expect(server(proxy, 'b')).toMatchObject({ shutdowns: 0, connectionsCurrent: 2 });
+  });
+
+  it('loses those that are still being connected to another server', async () => {
+    const [silent, b] = [await startSilentServer('a'), await startNamedServer('b')];
+    const proxy = await startProxy([silent, b], { service: { onMarkedDown: 'shutdownSessions' } });
+    const client = proxy.connect();
+    await until(() => server(proxy, 'a')?.connectionsCurrent === 1);
+    proxy.configure({ ...proxy.spec, servers: [{ ...silent, health: 'down' }, b] });
+    expect(await nextData(client)).toBe('b');
+  });
+});
+
+describe('a server that drains', () => {
+  const drainMs = 10_000;
+
+  it('keeps its connections where no time is set', async () => {
+    const proxy = await startHeld(10);
+    set(proxy, { admin: 'drain' });
+    pass(proxy, 60_000);
+    expect(server(proxy, 'a')?.connectionsCurrent).toBe(10);
+  });
+
+  it.each(['drain', 'maint'] as const)('(%s) ends them spread over the time, never all at once', async (admin) => {
+    const proxy = await startHeld(20);
+    set(proxy, { admin, drainMs });
+    const open: number[] = [];
+    for (let second = 0; second < 10; second++) {
+      pass(proxy, 1_000);
+      open.push(server(proxy, 'a')?.connectionsCurrent ?? -1);
+    }
+    for (const [second, count] of open.entries()) expect(Math.abs(count - (18 - 2 * second))).toBeLessThanOrEqual(1);
+    expect(server(proxy, 'a')).toMatchObject({ drained: 20, connectionsCurrent: 0 });
+  });
+
+  it('ends idle connections with FIN, and before those that are busy, which are reset', async () => {
+    const a = await startEchoServer('a');
+    const proxy = await startProxy([a]);
+    const [idle, busy] = [proxy.connect(), proxy.connect()];
+    for (const client of [idle, busy]) {
+      client.write('x');
+      await nextData(client);
+    }
+    const endings: string[] = [];
+    for (const [name, client] of Object.entries({ idle, busy })) {
+      void nextError(client).then((how) => endings.push(`${name} ${how ?? ''}`));
+    }
+    set(proxy, { admin: 'drain', drainMs });
+    for (let ms = 0; ms < drainMs; ms += 100) {
+      busy.write('x');
+      const before = proxy.service().bytesOut;
+      await until(() => proxy.service().bytesOut > before || endings.length === 2);
+      pass(proxy, 100);
+    }
+    await until(() => endings.length === 2);
+    expect(endings).toEqual(['idle end', 'busy ECONNRESET']);
+  });
+
+  it('keeps those that are left when it is ready again', async () => {
+    const proxy = await startHeld(20);
+    set(proxy, { admin: 'drain', drainMs });
+    pass(proxy, 5_000);
+    set(proxy, { admin: 'ready', drainMs });
+    const left = server(proxy, 'a')?.connectionsCurrent ?? 0;
+    expect(Math.abs(left - 10)).toBeLessThanOrEqual(1);
+    pass(proxy, 20_000);
+    expect(server(proxy, 'a')?.connectionsCurrent).toBe(left);
+  });
+
+  it('follows a time that is set while it drains', async () => {
+    const proxy = await startHeld(20);
+    set(proxy, { admin: 'drain' });
+    pass(proxy, 5_000);
+    set(proxy, { admin: 'drain', drainMs: 1_000 });
+    pass(proxy, 1_000);
+    expect(server(proxy, 'a')?.connectionsCurrent).toBe(0);
+  });
+
+  it('or is removed ends its connections in the same way', async () => {
+    const proxy = await startHeld(20, { drainMs });
+    proxy.configure({ ...proxy.spec, servers: [await startNamedServer('b')] });
+    pass(proxy, 5_000);
+    expect(Math.abs((server(proxy, 'a')?.connectionsCurrent ?? 0) - 10)).toBeLessThanOrEqual(1);
+    pass(proxy, 5_000);
+    expect(server(proxy, 'a')?.connectionsCurrent ?? 0).toBe(0);
+  });
+
+  function set(proxy: Proxy, change: Partial<WorkerServer>): void {
+    proxy.configure({ ...proxy.spec, servers: proxy.spec.servers.map((one) => ({ ...one, ...change })) });
+  }
+});
+
+describe('leasttime', () => {
+  it('prefers the server whose first byte comes sooner', async () => {
+    const a = await startServer(
+      'a',
+      (socket) => void socket.on('data', () => slowAnswer.push(() => socket.write('a'))),
+    );
+    const slowAnswer: (() => void)[] = [];
+    const b = await startServer('b', (socket) => void socket.on('data', () => socket.write('b')));
+    const proxy = await startProxy([a, b], { service: { balance: 'leasttime' } });
+    const first = proxy.connect();
+    first.write('?');
+    await until(() => slowAnswer.length === 1);
+    proxy.clock.advance(50);
+    slowAnswer.pop()?.();
+    expect(await nextData(first)).toBe('a');
+    const answers: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      const client = proxy.connect();
+      client.write('?');
+      answers.push(await nextData(client));
+    }
+    expect(answers).toEqual(['b', 'b', 'b', 'b', 'b']);
+  });
+
+  it('does not count the time that a client thinks', async () => {
+    const echo = (name: string) => startServer(name, (socket) => void socket.on('data', () => socket.write(name)));
+    const proxy = await startProxy([await echo('a'), await echo('b')], { service: { balance: 'leasttime' } });
+    const first = proxy.connect();
+    await until(() => server(proxy, 'a')?.connectionsCurrent === 1);
+    for (let i = 0; i < 20; i++) await turn();
+    proxy.clock.advance(5_000);
+    first.write('?');
+    expect(await nextData(first)).toBe('a');
+    first.resetAndDestroy();
+    await until(() => proxy.service().connectionsCurrent === 0);
+    const second = proxy.connect();
+    second.write('?');
+    await nextData(second);
+    const third = proxy.connect();
+    third.write('?');
+    expect([await nextData(third)].length).toBe(1);
+    expect(server(proxy, 'a')?.connectionsTotal).toBe(2);
+  });
+});
+
+async function names(proxy: Proxy, count: number): Promise<string[]> {
+  const answers: string[] = [];
+  for (let i = 0; i < count; i++) answers.push(await nextData(proxy.connect()));
+  return answers;
+}
+
+async function share(proxy: Proxy, name: string, count: number): Promise<number> {
+  return (await names(proxy, count)).filter((one) => one === name).length;
+}
+
+/** Who serves each of some sources. */
+async function byHash(proxy: Proxy): Promise<readonly string[]> {
+  const answers: string[] = [];
+  for (let i = 1; i <= 20; i++) answers.push(await nextData(proxy.connect({ localAddress: `127.0.7.${i}` })));
+  return answers;
+}
+
+async function startHeld(count: number, given: Partial<WorkerServer> = {}): Promise<Proxy> {
+  const proxy = await startProxy([{ ...(await startNamedServer('a')), ...given }]);
+  const clients = Array.from({ length: count }, () => proxy.connect());
+  await Promise.all(clients.map(nextData));
+  // So long that nothing has passed over them for a while.
+  proxy.clock.advance(1_100);
+  return proxy;
+}
+
+/** Lets time pass as it does, in small steps. */
+function pass(proxy: TestWorker, ms: number): void {
+  for (let step = 0; step < ms; step += 50) proxy.clock.advance(50);
+}
+
+function server(proxy: TestWorker, name: string) {
+  return proxy.service().servers.find((one) => one.server === name);
+}
