@@ -106,17 +106,18 @@ function addOperatorCommands(program: Command, exit: (code: ExitCode) => void): 
       (await import('./server.ts')).list(options, service),
     );
   const changes = [
-    ['drain', 'no new connections but those of sticky clients; established ones go on'],
+    ['drain', 'no new connections but those of sticky clients; established ones end in their drainTime, or go on'],
     ['ready', 'back in use'],
-    ['maint', 'no new connections at all, no checks'],
+    ['maint', 'no new connections at all, no checks; established ones as with drain'],
   ] as const;
   for (const [action, description] of changes) {
-    nodeCommand(server, action, description)
-      .argument('<service>')
-      .argument('<server>')
-      .action(async (service: string, name: string, options: NodeOptions) =>
-        (await import('./server.ts')).change(options, { service, server: name, action }),
-      );
+    const command = nodeCommand(server, action, description).argument('<service>').argument('<server>');
+    if (action !== 'ready') {
+      command.option('--over <duration>', 'end its connections in this time, one after the other', parseTimeout);
+    }
+    command.action(async (service: string, name: string, options: NodeOptions & { over?: number }) =>
+      (await import('./server.ts')).change(options, { service, server: name, action, overMs: options.over }),
+    );
   }
   nodeCommand(server, 'weight', 'change the weight; without one, back to the configured weight')
     .argument('<service>')

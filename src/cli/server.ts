@@ -10,6 +10,7 @@ export type Change = {
   readonly server: string;
   readonly action: 'drain' | 'ready' | 'maint' | 'weight';
   readonly weight?: number | undefined;
+  readonly overMs?: number | undefined;
 };
 
 export async function list(options: NodeOptions, name: string | undefined): Promise<void> {

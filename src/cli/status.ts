@@ -93,6 +93,9 @@ function renderService(service: ServiceStatus): string {
     `service ${service.name} on ${service.listen}, ${service.balance}: ${traffic}`,
     ...(service.listenError === undefined ? [] : [`  ! not listening: ${service.listenError}`]),
     ...(refused.length === 0 ? [] : [`  not served: ${refused.join(', ')}`]),
+    ...(service.queuedMax === 0
+      ? []
+      : [`  queue: ${service.queued} waiting, ${service.queuedMax} at most (of ${service.queueLength})`]),
     ...(service.stickEntries === undefined ? [] : [`  stick table: ${service.stickEntries} entries`]),
   ];
   return [...lines, indent(renderServers(service))].join('\n');
@@ -111,8 +114,8 @@ export function renderServers(service: ServiceStatus): string {
       server.address,
       healthOf(server),
       server.state,
-      String(server.weight),
-      String(server.connections),
+      server.backup ? `${server.weight} (backup)` : String(server.weight),
+      server.maxconn === undefined ? String(server.connections) : `${server.connections} of ${server.maxconn}`,
       String(server.connectionsTotal),
       String(server.connectFailures),
       ...(hasAgents ? [server.agent?.lastAnswer ?? '-'] : []),

@@ -44,7 +44,7 @@ export type ServiceConfig = {
   readonly name: string;
   readonly listen: Endpoint;
   readonly mode: 'proxy';
-  readonly balance: 'roundrobin' | 'leastconn';
+  readonly balance: 'roundrobin' | 'leastconn' | 'random' | 'source' | 'maglev' | 'leasttime' | 'first';
   readonly stick: { readonly by: 'source'; readonly ttlMs: number } | undefined;
   /** Undefined: the servers are not checked and count as up. */
   readonly check: CheckConfig | undefined;
@@ -72,6 +72,14 @@ export type ServiceConfig = {
   };
   /** How many other servers are tried after one that did not accept. */
   readonly retries: number;
+  readonly queue: { readonly length: number; readonly timeoutMs: number };
+  readonly allBackups: boolean;
+  /** Undefined: a server gets its full weight at once. */
+  readonly slowStartMs: number | undefined;
+  /** Undefined: the connections of a server that goes down go on. */
+  readonly onMarkedDown: 'shutdownSessions' | undefined;
+  /** Undefined: the connections of a server that drains go on. */
+  readonly drainTimeMs: number | undefined;
   readonly servers: readonly ServerConfig[];
 };
 
@@ -84,6 +92,9 @@ export type ServerConfig = {
   readonly checkAddress?: string | undefined;
   readonly checkPort?: number | undefined;
   readonly agentPort?: number | undefined;
+  /** Undefined: no limit. */
+  readonly maxconn: number | undefined;
+  readonly backup: boolean;
 };
 
 /** Resolves what the file leaves to other values. The file has passed the cross checks. */
@@ -136,7 +147,12 @@ function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {
       userTimeoutMs: service.tcpUserTimeout,
     },
     retries: service.retries,
-    servers: service.servers,
+    queue: { length: service.queue.length, timeoutMs: service.queue.timeout ?? timeouts.connect },
+    allBackups: service.allBackups,
+    slowStartMs: service.slowStart,
+    onMarkedDown: service.onMarkedDown,
+    drainTimeMs: service.drainTime,
+    servers: service.servers.map((server) => ({ ...server, maxconn: server.maxconn })),
   };
 }
 

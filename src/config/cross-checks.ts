@@ -5,6 +5,7 @@
 
 import { checkChecks, checkOutliers } from './cross-check-checks.ts';
 import { checkAdvertSources, checkFirstAddresses, checkReachable } from './cross-check-ipv6.ts';
+import { checkFirstServers } from './cross-check-capacity.ts';
 import { checkNames, checkNodeMaps } from './cross-check-names.ts';
 import { checkAddresses, checkFamilies, checkListeners, checkVrids } from './cross-check-network.ts';
 import { checkSyncGroups, checkTrackers, checkVersions } from './cross-check-routers.ts';
@@ -31,6 +32,7 @@ export function crossCheck(file: FileDraft): readonly Finding[] {
     checkSyncGroups,
     checkChecks,
     checkOutliers,
+    checkFirstServers,
     checkSocketPath,
   ];
   return checks.flatMap((check) => check(file));

@@ -13,6 +13,7 @@ import {
   name,
   section,
 } from './fields.ts';
+import { serverCapacity, serviceCapacity } from './capacity-schema.ts';
 import { agent, check, outlier, serverCheckShape } from './check-schema.ts';
 import { accessLog } from './log-schema.ts';
 import { syncGroup, virtualRouter } from './router-schema.ts';
@@ -65,6 +66,7 @@ const server = section(
     name: name('Name of the server; unique in its service.', 's1'),
     address: endpoint('IP address and port; of the family of `listen`.', "'10.9.0.21:8080'"),
     weight: integer('Share of the connections, in relation to the other servers; 0: none.', 0, 256, 1).prefault(1),
+    ...serverCapacity,
     ...serverCheckShape,
   },
   "{name: s1, address: '10.9.0.21:8080'}",
@@ -76,9 +78,14 @@ const service = section(
     name: name('Name of the service; unique.', 'web'),
     listen: endpoint('Virtual address and port to accept connections on.', '10.9.0.100:80'),
     mode: choice('How bytes travel: through the proxy.', ['proxy']).prefault('proxy'),
-    balance: choice('How a server is picked: in turn by weight, or the one with the fewest connections.', [
+    balance: choice('How a server is picked for a connection.', [
       'roundrobin',
       'leastconn',
+      'random',
+      'source',
+      'maglev',
+      'leasttime',
+      'first',
     ]).prefault('roundrobin'),
     stick: section(
       'Sends a client to the server that it had before.',
@@ -100,6 +107,7 @@ const service = section(
     noDelay: noDelay.prefault(true),
     tcpUserTimeout: tcpUserTimeout.prefault('0s'),
     retries: integer('How many other servers are tried after one that did not accept.', 0, 100, 3).prefault(3),
+    ...serviceCapacity,
     servers: list('The servers.', server, 1, 1024, "[{name: s1, address: '10.9.0.21:8080'}]"),
   },
   "{name: web, listen: 10.9.0.100:80, servers: [{name: s1, address: '10.9.0.21:8080'}]}",

@@ -13,7 +13,9 @@ import type { EventLog, NodeEvent } from './events.ts';
 import type { FailoverReport, StatusDocument } from './status-document.ts';
 
 export type ServerAction =
-  { readonly action: 'drain' | 'ready' | 'maint' } | { readonly action: 'weight'; readonly weight: number | undefined };
+  /** `overMs`: in what time its connections are ended; undefined: as the configuration says. */
+  | { readonly action: 'drain' | 'ready' | 'maint'; readonly overMs?: number | undefined }
+  | { readonly action: 'weight'; readonly weight: number | undefined };
 
 export type FailoverRequest = {
   /** The node that shall be active; undefined: the one that is not. */
@@ -196,6 +198,7 @@ const serverSchema = {
       server: { type: 'string', maxLength: 64 },
       action: { enum: ['drain', 'ready', 'maint', 'weight'] },
       weight: { type: 'integer', minimum: 0, maximum: 256 },
+      overMs: { type: 'number', minimum: 0, maximum: 604_800_000 },
     },
   },
 };

@@ -11,8 +11,11 @@ export type ChildOptions = {
   readonly entry: string;
   /** Options of Node and V8 for this process alone. */
   readonly execArgv?: readonly string[];
+  readonly args?: readonly string[];
   /** Its standard output is this process's; by default it has none. */
   readonly hasStdout?: boolean;
+  /** Descriptors that the process gets, as 4, 5 and so on. */
+  readonly descriptors?: readonly number[];
   /** How long stop() waits for an orderly exit before it kills, in milliseconds. */
   readonly stopTimeoutMs: number;
 };
@@ -61,11 +64,12 @@ export class Child<Command, Report> {
   }
 
   start(): void {
-    const child = fork(new URL(this.#options.entry, import.meta.url).pathname, [], {
+    const { entry, args = [], descriptors = [] } = this.#options;
+    const child = fork(new URL(entry, import.meta.url).pathname, args, {
       serialization: 'advanced',
       execArgv: [...process.execArgv, ...(this.#options.execArgv ?? [])],
       // Standard output belongs to the logs; a child's crash report goes to standard error as it is.
-      stdio: ['ignore', this.#options.hasStdout === true ? 'inherit' : 'ignore', 'inherit', 'ipc'],
+      stdio: ['ignore', this.#options.hasStdout === true ? 'inherit' : 'ignore', 'inherit', 'ipc', ...descriptors],
     });
     this.#process = child;
     this.#startedAtMs = this.#clock.nowMs();

@@ -39,6 +39,7 @@ function addServiceMetrics(registry: Registry, status: StatusDocument): void {
   const bytes = counter(registry, 'tandem_bytes_total', 'bytes relayed', ['service', 'direction']);
   const refused = counter(registry, 'tandem_refused_total', 'connections not served', ['service', 'reason']);
   const ended = counter(registry, 'tandem_ended_total', 'connections that have ended', ['service', 'cause']);
+  const queued = gauge(registry, 'tandem_queue', 'clients that wait for a server', ['service']);
   const up = gauge(registry, 'tandem_server_up', '1 while the checks pass', ['service', 'server']);
   const serverOpen = gauge(registry, 'tandem_server_connections', 'connections to a server', ['service', 'server']);
   const failures = counter(registry, 'tandem_server_connect_failures_total', 'failed connects', ['service', 'server']);
@@ -50,6 +51,7 @@ function addServiceMetrics(registry: Registry, status: StatusDocument): void {
     total.inc(labels, service.connectionsTotal);
     bytes.inc({ ...labels, direction: 'in' }, service.bytesIn);
     bytes.inc({ ...labels, direction: 'out' }, service.bytesOut);
+    queued.set(labels, service.queued);
     for (const [reason, count] of Object.entries(service.refused)) refused.inc({ ...labels, reason }, count);
     for (const [cause, count] of Object.entries(service.ended)) ended.inc({ ...labels, cause }, count);
     for (const server of service.servers) {

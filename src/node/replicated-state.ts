@@ -5,7 +5,12 @@ import { ReplicaTable } from '../sync/index.ts';
 import type { Change, Plain } from '../sync/index.ts';
 
 /** What an operator set; absent fields are as configured. */
-export type Override = { readonly admin?: AdminState; readonly weight?: number };
+export type Override = {
+  readonly admin?: AdminState;
+  /** In what time the server's connections are ended while it is not ready. */
+  readonly drainMs?: number;
+  readonly weight?: number;
+};
 
 export type ReplicatedState = {
   readonly overrides: ReplicaTable<Override>;
@@ -56,8 +61,13 @@ export function splitKey(key: string): readonly [service: string, name: string] 
 
 function parseOverride(value: Plain): Override | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  const { admin, weight } = value as Readonly<Record<string, unknown>>;
+  const { admin, drainMs, weight } = value as Readonly<Record<string, unknown>>;
   if (admin !== undefined && admin !== 'ready' && admin !== 'drain' && admin !== 'maint') return undefined;
   if (weight !== undefined && !(typeof weight === 'number' && isWeight(weight))) return undefined;
-  return { ...(admin === undefined ? {} : { admin }), ...(weight === undefined ? {} : { weight }) };
+  if (drainMs !== undefined && !(typeof drainMs === 'number' && drainMs >= 0)) return undefined;
+  return {
+    ...(admin === undefined ? {} : { admin }),
+    ...(drainMs === undefined ? {} : { drainMs }),
+    ...(weight === undefined ? {} : { weight }),
+  };
 }

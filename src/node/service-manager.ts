@@ -2,7 +2,7 @@
 import { formatEndpoint } from '../base/index.ts';
 import type { Config, ServiceConfig } from '../config/index.ts';
 import { createPool, eligibility, serving, setAdmin, setWeight } from '../proxy/index.ts';
-import type { PoolServer, PoolUpdate, ServerPool, ServiceCounters } from '../proxy/index.ts';
+import type { PoolServer, PoolUpdate, ServerPool, ServiceCounters, WorkerService } from '../proxy/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Logger, Native, Random, Service } from '../runtime/index.ts';
 import type { Change } from '../sync/index.ts';
@@ -13,6 +13,7 @@ import { Outliers } from './outliers.ts';
 import { keyOf, splitKey } from './replicated-state.ts';
 import type { Override, ReplicatedState } from './replicated-state.ts';
 import { serverSpecs, workerService } from './settings.ts';
+import { SlotTable } from './slot-table.ts';
 import { Stickiness } from './stickiness.ts';
 import type { AccessLogStatus, ProcessStatus, ServerStatus, ServiceStatus } from './status-document.ts';
 import { sumCounters } from './sum-counters.ts';
@@ -43,6 +44,7 @@ export class ServiceManager implements Service {
   readonly #ports: ServiceManagerPorts;
   readonly #configs = new Map<string, ServiceConfig>();
   readonly #pools = new Map<string, ServerPool>();
+  readonly #slots = new SlotTable();
   readonly #workers: WorkerPool;
   readonly #stickiness: Stickiness;
   readonly #health: HealthChecks;
@@ -60,9 +62,11 @@ export class ServiceManager implements Service {
     this.#workers = new WorkerPool(options.workers, {
       clock,
       logger,
+      native,
       events,
       accessLog: options.accessLog,
-      services: () => options.services.map((service) => workerService(service, this.#pool(service.name))),
+      services: () => options.services.map((service) => this.#workerService(service)),
+      usedSlots: () => this.#slots.used,
       onWorkerStarted: (worker) => {
         this.#outliers.onWorkerStarted(worker);
         this.#stickiness.teach(worker);
@@ -182,6 +186,12 @@ export class ServiceManager implements Service {
     return this.#options.services.map((service) => this.#serviceStatus(service, counters.get(service.name), sticks));
   }
 
+  /** A name has no slash and is never empty, so that the queue's slot is no server's. */
+  #workerService(service: ServiceConfig): WorkerService {
+    const slotOf = (server = ''): number => this.#slots.slotOf(keyOf(service.name, server));
+    return workerService(service, this.#pool(service.name), slotOf);
+  }
+
   #serviceStatus(
     service: ServiceConfig,
     counters: ServiceCounters | undefined,
@@ -199,6 +209,9 @@ export class ServiceManager implements Service {
       bytesOut: counters?.bytesOut ?? 0,
       refused: counters?.refused ?? {},
       ended: counters?.ended ?? {},
+      queued: counters?.queued ?? 0,
+      queuedMax: counters?.queuedMax ?? 0,
+      queueLength: service.queue.length,
       stickEntries: service.stick && (sticks.get(service.name) ?? 0),
       servers: [...this.#pool(service.name).values()].map((server) => this.#serverStatus(service, server, counters)),
     };
@@ -212,9 +225,14 @@ export class ServiceManager implements Service {
       health: healthOf(service, server),
       state: server.admin,
       weight: Math.round(serving(server).weight * 100) / 100,
+      backup: server.backup ?? false,
+      maxconn: serving(server).maxconn,
       connections: own?.connectionsCurrent ?? 0,
+      queued: own?.queued ?? 0,
       connectionsTotal: own?.connectionsTotal ?? 0,
       connectFailures: own?.connectFailures ?? 0,
+      drained: own?.drained ?? 0,
+      shutdowns: own?.shutdowns ?? 0,
       check: service.check?.probe.kind,
       lastCheck: this.#health.lastCheck(service.name, server.name),
       agent: this.#health.agentStatus(service, server),
@@ -233,7 +251,7 @@ export class ServiceManager implements Service {
     const [service, server] = splitKey(key);
     const pool = this.#pools.get(service);
     if (pool === undefined) return;
-    const admin = setAdmin(pool, server, override?.admin ?? 'ready');
+    const admin = setAdmin(pool, server, override?.admin ?? 'ready', override?.drainMs);
     if (!admin.ok) return;
     this.#store(service, admin.value);
     const weight = setWeight(admin.value.pool, server, override?.weight);
@@ -269,15 +287,20 @@ function healthOf(service: ServiceConfig, server: PoolServer): ServerStatus['hea
 function merge(known: Override | undefined, change: ServerAction): Override | undefined {
   const admin = change.action === 'weight' ? known?.admin : change.action;
   const weight = change.action === 'weight' ? change.weight : known?.weight;
+  const drainMs = change.action === 'weight' ? known?.drainMs : change.overMs;
+  const isReady = admin === undefined || admin === 'ready';
   const override = {
-    ...(admin === undefined || admin === 'ready' ? {} : { admin }),
+    ...(isReady ? {} : { admin }),
+    ...(isReady || drainMs === undefined ? {} : { drainMs }),
     ...(weight === undefined ? {} : { weight }),
   };
   return Object.keys(override).length === 0 ? undefined : override;
 }
 
 function describe(change: ServerAction): string {
-  if (change.action !== 'weight') return `set to ${change.action}`;
+  if (change.action !== 'weight') {
+    return `set to ${change.action}${change.overMs === undefined ? '' : ` over ${change.overMs / 1_000} s`}`;
+  }
   return change.weight === undefined ? 'back to its configured weight' : `set to weight ${change.weight}`;
 }
 

@@ -89,11 +89,18 @@ export function workerCount(config: Config): number {
 }
 
 export function serverSpecs(service: ServiceConfig): readonly ServerSpec[] {
-  return service.servers.map(({ name, address, weight }) => ({ name, ...address, weight }));
+  return service.servers.map(({ address, ...server }) => ({ ...server, ...address }));
 }
 
-/** A service as the workers are told of it, with its servers as they stand now. */
-export function workerService(service: ServiceConfig, pool: ServerPool): WorkerService {
+/**
+ * A service as the workers are told of it, with its servers as they stand now. `slotOf` says where a server is counted,
+ * and where the queue is.
+ */
+export function workerService(
+  service: ServiceConfig,
+  pool: ServerPool,
+  slotOf: (server: string | undefined) => number,
+): WorkerService {
   const weights = workerWeights(service, pool);
   return {
     name: service.name,
@@ -105,6 +112,9 @@ export function workerService(service: ServiceConfig, pool: ServerPool): WorkerS
       port: server.port,
       ...serving(server),
       weight: weights.get(server.name) ?? 0,
+      backup: server.backup ?? false,
+      slot: slotOf(server.name),
+      drainMs: server.drainMs ?? service.drainTimeMs,
     })),
     retries: service.retries,
     connectTimeoutMs: service.timeouts.connectMs,
@@ -113,6 +123,10 @@ export function workerService(service: ServiceConfig, pool: ServerPool): WorkerS
     source: undefined,
     stick: service.stick && { ttlMs: service.stick.ttlMs, entriesMax: stickEntriesMax },
     watchFailures: service.outlier !== undefined,
+    queue: { ...service.queue, slot: slotOf(undefined) },
+    allBackups: service.allBackups,
+    slowStartMs: service.slowStartMs,
+    onMarkedDown: service.onMarkedDown,
   };
 }
 

@@ -125,6 +125,10 @@ export type ServiceStatus = {
   readonly refused: Readonly<Record<string, number>>;
   /** Connections that have ended, by cause; together with `connections` they are `connectionsTotal`. */
   readonly ended: Readonly<Record<string, number>>;
+  /** Clients that wait for a server now, the most that have waited at once, and how many may. */
+  readonly queued: number;
+  readonly queuedMax: number;
+  readonly queueLength: number;
   readonly stickEntries: number | undefined;
   readonly servers: readonly ServerStatus[];
 };
@@ -138,11 +142,20 @@ export type ServerStatus = {
   readonly state: 'ready' | 'drain' | 'maint';
   /** With all that counts: configuration, operator, agent. */
   readonly weight: number;
+  readonly backup: boolean;
+  /** Undefined: no limit. */
+  readonly maxconn: number | undefined;
   readonly connections: number;
+  /** Clients that wait for this server and no other. */
+  readonly queued: number;
   readonly connectionsTotal: number;
   readonly connectFailures: number;
   /** "http"; undefined: it is not checked. */
   readonly check: string | undefined;
+  /** Connections that were ended while it drained. */
+  readonly drained: number;
+  /** Connections that were reset when it went down. */
+  readonly shutdowns: number;
   readonly lastCheck: string | undefined;
   /** Undefined where the service has no agents. */
   readonly agent: AgentStatus | undefined;

@@ -15,6 +15,8 @@ export function sumCounters(workers: readonly WorkerCounters[]): ReadonlyMap<str
 function add(a: ServiceCounters, b: ServiceCounters): ServiceCounters {
   return {
     ...sumFields(a, b),
+    // Each worker has seen what was true of all.
+    queuedMax: Math.max(a.queuedMax, b.queuedMax),
     refused: sumFields(a.refused, b.refused),
     ended: sumFields(a.ended, b.ended),
     servers: addServers(a.servers, b.servers),

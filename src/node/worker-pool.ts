@@ -1,4 +1,7 @@
-import type { Clock, Logger } from '../runtime/index.ts';
+import { closeSync } from 'node:fs';
+import { SharedCounts, createSharedMemory } from '../proxy/io/index.ts';
+import { errnoName } from '../runtime/index.ts';
+import type { Clock, Logger, Native } from '../runtime/index.ts';
 import type {
   AccessLogDestination,
   ServerFailures,
@@ -18,10 +21,13 @@ export type ListenFailure = { readonly service: string; readonly error: string }
 export type WorkerPoolPorts = {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly native: Native;
   readonly events: EventLog;
   /** What the workers serve, as it is now. */
   readonly services: () => readonly WorkerService[];
   readonly accessLog: AccessLogDestination | undefined;
+  /** The slots of shared memory that are in use. */
+  readonly usedSlots: () => Iterable<number>;
   /** A worker has started and knows its services: it may be told of sticky sources. */
   readonly onWorkerStarted: (worker: number) => void;
   readonly onStickClaims: (worker: number, claims: readonly StickClaim[]) => void;
@@ -40,13 +46,20 @@ export class WorkerPool {
   readonly #failures = new Map<number, readonly ListenFailure[]>();
   readonly #counterRequests = new Map<string, (counters: WorkerCounters | undefined) => void>();
   readonly #configured = Promise.withResolvers<undefined>();
+  readonly #counts: SharedCounts;
+  /** Descriptors that every worker inherits: the shared memory, and for each worker the bell that wakes it. */
+  readonly #shared: readonly number[];
   #configureScheduled = false;
   #revision = 0;
   #lastRequestId = 0;
 
   constructor(count: number, ports: WorkerPoolPorts) {
+    const { native } = ports;
     this.#ports = ports;
-    this.#workers = Array.from({ length: count }, (_, index) => this.#createWorker(index));
+    const memory = createSharedMemory(native, count);
+    this.#counts = new SharedCounts(native, memory);
+    this.#shared = [memory.fd, ...Array.from({ length: count }, () => openBell(native))];
+    this.#workers = Array.from({ length: count }, (_, index) => this.#createWorker(index, count));
   }
 
   get processes(): readonly ProcessStatus[] {
@@ -70,6 +83,7 @@ export class WorkerPool {
 
   async stop(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.stop({ kind: 'stop' })));
+    for (const fd of this.#shared) closeSync(fd);
   }
 
   /** Something about the services has changed: the workers are told at the end of this turn, once. */
@@ -110,11 +124,14 @@ export class WorkerPool {
     return answers.filter((answer) => answer !== undefined);
   }
 
-  #createWorker(index: number): Child<WorkerCommand, WorkerReport> {
+  #createWorker(index: number, count: number): Child<WorkerCommand, WorkerReport> {
     const { clock, logger, events } = this.#ports;
     const name = `worker ${index + 1}`;
     const worker: Child<WorkerCommand, WorkerReport> = new Child(
-      { name, entry: './worker-process.ts', stopTimeoutMs, hasStdout: true },
+      {
+        ...{ name, entry: './worker-process.ts', stopTimeoutMs, hasStdout: true },
+        ...{ args: [String(index), String(count)], descriptors: this.#shared },
+      },
       {
         clock,
         logger,
@@ -125,6 +142,7 @@ export class WorkerPool {
           },
           onReport: (report) => this.#onReport(index, report),
           onDied: (exit, restartInMs) => {
+            this.#freePlaces(index);
             const how = exit.signal ?? `exit code ${exit.code ?? 'unknown'}`;
             logger.error({ worker: name, exit }, 'a worker ended and is started again; its connections are lost');
             events.add('process', `${name} ended (${how}) with its connections; started again in ${restartInMs} ms`);
@@ -133,6 +151,12 @@ export class WorkerPool {
       },
     );
     return worker;
+  }
+
+  /** What a worker held that has died is free, and whoever waits may have it. */
+  #freePlaces(worker: number): void {
+    this.#counts.clearRow(worker, this.#ports.usedSlots());
+    for (const bell of this.#shared.slice(1)) this.#ports.native.eventSignal(bell);
   }
 
   #configure(worker: Child<WorkerCommand, WorkerReport>): void {
@@ -192,4 +216,10 @@ export class WorkerPool {
       worker.send({ kind: 'report-counters', requestId });
     });
   }
+}
+
+function openBell(native: Native): number {
+  const bell = native.eventOpen();
+  if (bell < 0) throw new Error(`eventfd: ${errnoName(bell)}`);
+  return bell;
 }

@@ -1,6 +1,6 @@
 /** A proxy worker's process: the proxy domain's worker, wired to the main process. */
 import { readFileSync } from 'node:fs';
-import { ProxyWorker, relayDefaults, warmUp } from '../proxy/io/index.ts';
+import { ProxyWorker, SharedCounts, relayDefaults, warmUp } from '../proxy/io/index.ts';
 import type { WorkerCommand, WorkerReport } from '../proxy/index.ts';
 import { keepCompiledCode, loadNative, silentLogger, systemClock, systemRandom } from '../runtime/index.ts';
 
@@ -11,10 +11,20 @@ const options = {
   ...relayDefaults,
   connectionsMax: Math.floor((descriptorLimit() - descriptorsReserved) / 2),
 };
-const dependencies = { native: loadNative(), clock: systemClock, random: systemRandom };
+const native = loadNative();
+const dependencies = { native, clock: systemClock, random: systemRandom };
+// The shared memory is the first descriptor behind the channel to the main process, then come the workers' bells.
+const memoryFd = 4;
+const [own = 0, workers = 1] = process.argv.slice(2).map(Number);
+const peers = {
+  counts: new SharedCounts(native, { fd: memoryFd, workers }),
+  worker: own,
+  bells: Array.from({ length: workers }, (_, index) => memoryFd + 1 + index),
+};
 const worker = new ProxyWorker(options, {
   ...dependencies,
   logger: silentLogger,
+  peers,
   report: (report: WorkerReport) => {
     process.send?.(report, () => undefined);
     if (report.kind === 'stopped') process.disconnect();

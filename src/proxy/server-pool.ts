@@ -14,6 +14,9 @@ export type ServerSpec = {
   readonly address: string;
   readonly port: number;
   readonly weight: number;
+  /** Connections that it may have at once; undefined: no limit. */
+  readonly maxconn?: number | undefined;
+  readonly backup?: boolean;
 };
 
 export type PoolServer = ServerSpec & {
@@ -21,6 +24,8 @@ export type PoolServer = ServerSpec & {
   readonly weightOverride: number | undefined;
   /** As the operator has it. */
   readonly admin: AdminState;
+  /** In what time its connections are ended while it is not ready; undefined: as the configuration says. */
+  readonly drainMs?: number | undefined;
   /** As the checks have it. */
   readonly health: Health;
   /** What the server's agent has said; undefined: nothing yet, or it has none. */
@@ -69,12 +74,18 @@ export function setHealth(pool: ServerPool, name: string, health: Health): Resul
   return ok({ pool: withServer(pool, { ...server, health }), change });
 }
 
-export function setAdmin(pool: ServerPool, name: string, admin: AdminState): Result<PoolUpdate, 'unknown-server'> {
+/** `drainMs` is in what time its connections are ended; undefined: as the configuration says. */
+export function setAdmin(
+  pool: ServerPool,
+  name: string,
+  admin: AdminState,
+  drainMs?: number,
+): Result<PoolUpdate, 'unknown-server'> {
   const server = pool.get(name);
   if (server === undefined) return fail('unknown-server');
-  if (server.admin === admin) return ok({ pool, change: undefined });
+  if (server.admin === admin && server.drainMs === drainMs) return ok({ pool, change: undefined });
   const change = { kind: 'admin', server: name, from: server.admin, to: admin } as const;
-  return ok({ pool: withServer(pool, { ...server, admin }), change });
+  return ok({ pool: withServer(pool, { ...server, admin, drainMs }), change });
 }
 
 /** `weight` is an integer in 0..256, or undefined to go back to the configured one. */
@@ -132,14 +143,16 @@ export function serving(server: PoolServer): {
   readonly health: Health;
   readonly weight: number;
   readonly isEjected: boolean;
+  readonly maxconn: number | undefined;
 } {
-  const { agent, admin, health, isEjected, weight, weightOverride } = server;
+  const { agent, admin, health, isEjected, weight, weightOverride, maxconn } = server;
   const share = agent === undefined ? 1 : agentShare(agent);
   return {
     admin: stricter(admin, agent?.admin ?? 'ready'),
     health: health === 'down' || agent?.down !== undefined ? 'down' : 'up',
     weight: weightOverride ?? Math.min(weightMax, weight * share),
     isEjected,
+    maxconn: smaller(maxconn, agent?.maxconn),
   };
 }
 
@@ -178,4 +191,9 @@ function carriedOver(known: PoolServer | undefined, spec: ServerSpec): PoolServe
 
 function withServer(pool: ServerPool, server: PoolServer): ServerPool {
   return new Map(pool).set(server.name, server);
+}
+
+/** Undefined is no limit. */
+function smaller(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);
 }

@@ -50,13 +50,13 @@ export class AccessLog {
     trace: Trace,
     ending: { cause: EndCause; phase: Exclude<Phase, 'closed'>; workerConnections: number },
   ): void {
-    const { service, server, failures, front, back } = connection;
+    const { service, server, failures, excluded, front, back } = connection;
     const { acceptedMs, chosenMs, connectedMs } = trace;
     this.#log.write({
       accepted: new Date(trace.acceptedWallMs).toISOString(),
       client: formatClient(trace.endpoint),
       service: service.spec.name,
-      server: server?.name ?? [...failed].at(-1),
+      server: server?.name ?? [...excluded].at(-1),
       waitMs: since(acceptedMs, chosenMs),
       connectMs: since(chosenMs, connectedMs),
       totalMs: since(acceptedMs, this.#clock.nowMs()),

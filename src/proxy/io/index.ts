@@ -4,5 +4,5 @@ export { warmUp } from './warm-up.ts';
 export type { CheckReport, CheckTarget } from './prober.ts';
 export { Prober } from './prober.ts';
 export type { SharedMemory } from './shared-counts.ts';
-export { SharedCounts, Slot, createSharedMemory, isBefore, ownSlot } from './shared-counts.ts';
+export { SharedCounts, Slot, createSharedMemory, isBefore, ownSlot, slotsMax } from './shared-counts.ts';
 export type { WorkerPeers } from './waiting-room.ts';

@@ -51,7 +51,17 @@ describe('a correct file', () => {
           timeouts: { connectMs: 4_000, clientMs: 3_600_000, serverMs: 3_600_000 },
           tcp: { noDelay: true, keepalive: { idleS: 60, intervalS: 10, count: 6 }, userTimeoutMs: 0 },
           retries: 3,
-          servers: [{ name: 's1', address: { address: '10.9.0.21', port: 8080 }, weight: 1 }],
+          queue: { length: 10_000, timeoutMs: 4_000 },
+          allBackups: false,
+          slowStartMs: undefined,
+          onMarkedDown: undefined,
+          drainTimeMs: undefined,
+          servers: [
+            {
+              ...{ name: 's1', address: { address: '10.9.0.21', port: 8080 }, weight: 1 },
+              ...{ maxconn: undefined, backup: false },
+            },
+          ],
         },
       ],
       proxy: { workers: 'auto' },
@@ -99,7 +109,12 @@ services:
     noDelay: false
     tcpUserTimeout: 30s
     retries: 0
-    servers: [{name: x, address: '[2001:db8::21]:1', weight: 0}]
+    queue: {length: 5}
+    allBackups: true
+    slowStart: 30s
+    onMarkedDown: shutdownSessions
+    drainTime: 1m
+    servers: [{name: x, address: '[2001:db8::21]:1', weight: 0, maxconn: 7, backup: true}]
   - name: unchecked
     listen: '[2001:db8::101]:1'
     check: false
@@ -162,7 +177,17 @@ log: {level: debug}
       timeouts: { connectMs: 1_500, clientMs: 0, serverMs: 120_000, tunnelMs: 0, clientFinMs: 30_000 },
       tcp: { noDelay: false, keepalive: undefined, userTimeoutMs: 30_000 },
       retries: 0,
-      servers: [{ name: 'x', address: { address: '2001:db8::21', port: 1 }, weight: 0 }],
+      queue: { length: 5, timeoutMs: 1_500 },
+      allBackups: true,
+      slowStartMs: 30_000,
+      onMarkedDown: 'shutdownSessions',
+      drainTimeMs: 60_000,
+      servers: [
+        {
+          ...{ name: 'x', address: { address: '2001:db8::21', port: 1 }, weight: 0 },
+          ...{ maxconn: 7, backup: true },
+        },
+      ],
     });
     expect(config.services[1]?.check).toBeUndefined();
     expect(config.proxy.workers).toBe(64);

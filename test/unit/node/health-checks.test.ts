@@ -142,12 +142,14 @@ function serviceOf({ address, port }: WorkerServer, agentPort: number | undefine
     check: { ...intervals, rise: 1, fall: 1, address: undefined, port: undefined, probe: { kind: 'tcp' } },
     agent: agentPort === undefined ? undefined : agent,
     outlier: undefined,
+    queue: { length: 10_000, timeoutMs: 1_000 },
+    ...{ allBackups: false, slowStartMs: undefined, onMarkedDown: undefined, drainTimeMs: undefined },
     timeouts: {
       ...{ connectMs: 1_000, clientMs: 0, serverMs: 0 },
       ...{ tunnelMs: undefined, clientFinMs: undefined, serverFinMs: undefined },
     },
     tcp: { noDelay: true, keepalive: undefined, userTimeoutMs: 0 },
     retries: 3,
-    servers: [{ name: 's1', address: { address, port }, weight: 1 }],
+    servers: [{ name: 's1', address: { address, port }, weight: 1, maxconn: undefined, backup: false }],
   };
 }

@@ -10,7 +10,7 @@ describe('sumCounters', () => {
       worker(service('web', 10, [server('s2', 30), server('s1', 20)])),
     ]);
     expect([...sums.keys()]).toEqual(['web', 'db']);
-    expect(sums.get('web')).toMatchObject({ service: 'web', connectionsTotal: 11 });
+    expect(sums.get('web')).toMatchObject({ service: 'web', connectionsTotal: 11, queued: 11, queuedMax: 10 });
     expect(sums.get('web')).toMatchObject({ refused: { 'no-server': 11 }, ended: { completed: 11 } });
     expect(sums.get('web')?.servers).toMatchObject([
       { server: 's1', connectionsTotal: 22 },

@@ -95,13 +95,15 @@ const peer: PeerStatus = {
 
 const server: ServiceStatus['servers'][number] = {
   ...{ name: 's1', address: '10.0.0.1:80', weight: 1, connections: 0, connectionsTotal: 0, connectFailures: 0 },
-  ...{ health: 'up', state: 'ready', lastCheck: undefined },
+  ...{ health: 'up', state: 'ready', lastCheck: undefined, backup: false, maxconn: undefined },
   ...{ check: undefined, agent: undefined, ejection: undefined, ejectionsTotal: 0 },
+  ...{ queued: 0, drained: 0, shutdowns: 0 },
 };
 
 const service: ServiceStatus = {
   ...{ name: 'web', listen: '10.0.0.9:80', balance: 'roundrobin', listenError: undefined, connections: 0 },
   ...{ connectionsTotal: 0, bytesIn: 0, bytesOut: 0, refused: {}, ended: {}, stickEntries: undefined },
+  ...{ queued: 0, queuedMax: 0, queueLength: 10_000 },
   servers: [server],
 };
 
