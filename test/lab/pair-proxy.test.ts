@@ -127,7 +127,6 @@ describe('the proxy of a pair', () => {
     const target = { address: virtualAddress, port: leastPort, mode: 'idle' } as const;
     const held = await startVerifier(lab.host('client'), { ...target, connections: 80 });
     await operate(pair.lb1, 'server', 'ready', 'least', 's1');
-    // Each of the two workers looks at its own connections alone: both hold more of s2 and s3 than come now.
     const more = await startVerifier(lab.host('client'), { ...target, connections: 8 });
     const [second, first] = [await more.stop(), await held.stop()];
     expect(first.byServer['s1']).toBeUndefined();

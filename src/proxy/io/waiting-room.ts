@@ -131,8 +131,8 @@ export class WaitingRoom implements PollerTarget {
     for (const [service, lines] of [...this.#lines]) {
       for (const line of [...lines]) {
         for (const connection of [...line.waiting]) {
-          if (nowMs < (connection.queuedUntilMs ?? Infinity)) break;
-          this.#expire(connection);
+          // Who has been at a server before and waits again may have to go before those who stand further ahead.
+          if (nowMs >= (connection.queuedUntilMs ?? Infinity)) this.#expire(connection);
         }
       }
       this.#serve(service, 'anyhow');
