@@ -66,8 +66,8 @@ const server = section(
     name: name('Name of the server; unique in its service.', 's1'),
     address: endpoint('IP address and port; of the family of `listen`.', "'10.9.0.21:8080'"),
     weight: integer('Share of the connections, in relation to the other servers; 0: none.', 0, 256, 1).prefault(1),
-    ...serverCapacity,
     ...serverCheckShape,
+    ...serverCapacity,
   },
   "{name: s1, address: '10.9.0.21:8080'}",
 );

@@ -28,6 +28,12 @@ export type OutliersPorts = {
   readonly store: (service: string, update: PoolUpdate) => void;
 };
 
+const logMessages = {
+  eject: 'a server is ejected',
+  return: 'a server is no longer ejected',
+  hold: 'a server is not ejected: too few others are left',
+} as const;
+
 export class Outliers {
   readonly #ports: OutliersPorts;
   readonly #states = new Map<string, OutlierState>();
@@ -115,7 +121,7 @@ export class Outliers {
       const key = keyOf(service, server);
       this.#totals.set(key, (this.#totals.get(key) ?? 0) + 1);
     }
-    this.#ports.logger[effect.kind === 'return' ? 'info' : 'warn']({ service, ...effect }, 'outlier');
+    this.#ports.logger[effect.kind === 'return' ? 'info' : 'warn']({ service, ...effect }, logMessages[effect.kind]);
     this.#ports.events.add('server', `${service}: ${describe(effect)}`, { service, ...effect });
   }
 

@@ -60,6 +60,12 @@ export function startCheck(config: CheckConfig, nowMs: number): CheckState {
   return { kind: 'waiting', startAtMs: nowMs, health: 'up', against: config.fall - 1 };
 }
 
+/** The check of the same server under other settings: it keeps what it has learned, and is due at once. */
+export function restartCheck(config: CheckConfig, { health, against }: CheckState, nowMs: number): CheckState {
+  const needed = health === 'up' ? config.fall : config.rise;
+  return { kind: 'waiting', startAtMs: nowMs, health, against: Math.min(against, needed - 1) };
+}
+
 /** When the next `tick` is due. */
 export function nextCheckDeadlineMs(state: CheckState): number {
   return state.kind === 'waiting' ? state.startAtMs : state.timeoutAtMs;

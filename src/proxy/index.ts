@@ -3,7 +3,7 @@ export { agentShare, hearAgent, silentAgent } from './agent.ts';
 export type { Balance, Candidate, Latency, PoolView, Question } from './balance/index.ts';
 export { buildMaglevTable, isHashed, latencyAt, observeLatency, pick } from './balance/index.ts';
 export type { CheckConfig, CheckEffect, CheckInput, CheckResult, CheckState, CheckStep } from './check.ts';
-export { nextCheckDeadlineMs, startCheck, stepCheck } from './check.ts';
+export { nextCheckDeadlineMs, restartCheck, startCheck, stepCheck } from './check.ts';
 export type { DrainPace } from './drain-pace.ts';
 export { startDrainPace, stepDrainPace } from './drain-pace.ts';
 export type { ExpectEffect, ExpectState, ExpectTurn } from './expect-script.ts';

@@ -1,6 +1,6 @@
 /**
- * What loopback hides of how connections end, because there every byte has arrived when it was sent: a slow link between
- * the relay and its peers, and peers that vanish. One worker without a node around it.
+ * What loopback hides of how connections end, because there every byte has arrived when it was sent: a slow link
+ * between the relay and its peers, and peers that vanish. One worker without a node around it.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ServiceCounters, WorkerReport, WorkerService } from '../../src/proxy/index.ts';

@@ -66,7 +66,8 @@ export function printState(state: RouterState): string {
       const yielded = state.hasYielded ? ', yielded' : '';
       const preempting = state.preemptAtMs === undefined ? '' : `, preempting from ${state.preemptAtMs}`;
       const every = `every ${state.activeAdvertIntervalMs}`;
-      return `backup, ${common}, active ${active} ${every}, ${down}${look}${regular}${overslept}${yielded}${preempting}`;
+      const timer = `${down}${look}${regular}${overslept}`;
+      return `backup, ${common}, active ${active} ${every}, ${timer}${yielded}${preempting}`;
     }
     case 'active': {
       const grace = state.grace === undefined ? '' : `, ${state.grace.kind} until ${state.grace.untilMs}`;

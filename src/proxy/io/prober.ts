@@ -1,5 +1,5 @@
 /** Health checks of the servers of all services: when each is due, and what came of it. */
-import { nextCheckDeadlineMs, startCheck, stepCheck } from '../index.ts';
+import { nextCheckDeadlineMs, restartCheck, startCheck, stepCheck } from '../index.ts';
 import { Poller } from './poller.ts';
 import { createProbe } from './probes/create-probe.ts';
 import type { Clock, Logger, Native, Random, Service, Timer } from '../../runtime/index.ts';
@@ -52,23 +52,30 @@ export class Prober implements Service {
     return Promise.resolve();
   }
 
-  /** Checks these from now on. A target that has not changed goes on where it is; a new one is checked at once. */
+  /**
+   * Checks these from now on. A target that has not changed goes on where it is; a new one is checked at once. One of
+   * which only the settings have changed keeps its health and is checked at once, too.
+   */
   configure(targets: readonly CheckTarget[]): void {
     const wanted = new Map(targets.map((target) => [JSON.stringify(target), target]));
+    const known = new Map<string, CheckState>();
     for (const [key, check] of this.#checks) {
       if (wanted.has(key)) continue;
       check.cancel();
       this.#checks.delete(key);
+      known.set(placeOf(check.target), check.state);
     }
     for (const [key, target] of wanted) {
-      if (!this.#checks.has(key)) this.#checks.set(key, this.#newCheck(target));
+      if (!this.#checks.has(key)) this.#checks.set(key, this.#newCheck(target, known.get(placeOf(target))));
     }
     this.#tick();
   }
 
-  #newCheck(target: CheckTarget): Check {
+  #newCheck(target: CheckTarget, known: CheckState | undefined): Check {
+    const nowMs = this.#dependencies.clock.nowMs();
+    const state = known === undefined ? startCheck(target.check, nowMs) : restartCheck(target.check, known, nowMs);
     const probe = createProbe(target.probe, { ...this.#dependencies, poller: this.#poller });
-    return new Check(target, probe, this.#dependencies, () => this.#schedule());
+    return new Check(target, state, probe, this.#dependencies, () => this.#schedule());
   }
 
   #tick(): void {
@@ -88,21 +95,30 @@ export class Prober implements Service {
   }
 }
 
+/** A server of this name at another address is another server. */
+function placeOf({ service, server, address, port }: CheckTarget): string {
+  return JSON.stringify([service, server, address, port]);
+}
+
 /** One server's check and its running probe. */
 class Check {
-  readonly #target: CheckTarget;
+  readonly target: CheckTarget;
   readonly #probe: Probe;
   readonly #dependencies: Dependencies;
   readonly #onMoved: () => void;
   #state: CheckState;
   #running: RunningProbe | undefined;
 
-  constructor(target: CheckTarget, probe: Probe, dependencies: Dependencies, onMoved: () => void) {
-    this.#target = target;
+  constructor(target: CheckTarget, state: CheckState, probe: Probe, dependencies: Dependencies, onMoved: () => void) {
+    this.target = target;
     this.#probe = probe;
     this.#dependencies = dependencies;
     this.#onMoved = onMoved;
-    this.#state = startCheck(target.check, dependencies.clock.nowMs());
+    this.#state = state;
+  }
+
+  get state(): CheckState {
+    return this.#state;
   }
 
   get deadlineMs(): number {
@@ -120,7 +136,7 @@ class Check {
   }
 
   #handle(input: CheckInput): void {
-    const { state, effects } = stepCheck(this.#target.check, this.#state, input, this.#dependencies.clock.nowMs());
+    const { state, effects } = stepCheck(this.target.check, this.#state, input, this.#dependencies.clock.nowMs());
     this.#state = state;
     for (const effect of effects) this.#perform(effect);
   }
@@ -142,7 +158,7 @@ class Check {
   /** The outcome may be there before the probe is: then nothing runs. */
   #start(): void {
     const run = { isOver: false };
-    const running = this.#probe.start(this.#target, (outcome) => {
+    const running = this.#probe.start(this.target, (outcome) => {
       run.isOver = true;
       this.#running = undefined;
       const fraction = this.#dependencies.random.next();
@@ -157,7 +173,7 @@ class Check {
   }
 
   #report({ result, health, changed }: CheckEffect & { kind: 'result' }): void {
-    const { service, server } = this.#target;
+    const { service, server } = this.target;
     // The reason may be the server's words, which are no line for a log.
     if (changed) this.#dependencies.logger.info({ service, server, health }, 'health changed');
     this.#dependencies.report({ service, server, result, health, changed });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nextCheckDeadlineMs, startCheck, stepCheck } from '../../../src/proxy/index.ts';
+import { nextCheckDeadlineMs, restartCheck, startCheck, stepCheck } from '../../../src/proxy/index.ts';
 import type { CheckConfig, CheckEffect, CheckInput, CheckState, Health } from '../../../src/proxy/index.ts';
 
 const config: CheckConfig = {
@@ -109,6 +109,15 @@ describe('check', () => {
         result: { passed: false, durationMs: 1000, reason: 'timeout: expected +PONG, got nothing' },
       }),
     );
+  });
+
+  it('keeps its health under other settings, with no more against it than they allow', () => {
+    const run = new Run();
+    run.results('PFF');
+    const restarted = restartCheck({ ...config, fall: 2 }, run.state, 50_000);
+    expect(restarted).toEqual({ kind: 'waiting', startAtMs: 50_000, health: 'up', against: 1 });
+    run.results('F');
+    expect(restartCheck(config, run.state, 60_000)).toMatchObject({ health: 'down', against: 0 });
   });
 
   it('varies the interval by its jitter, up and down', () => {

@@ -150,14 +150,14 @@ export function serverSpec(name: string, port: number, given: Partial<WorkerServ
 }
 
 /** A server whose connections go to `onSocket`; half-open ones stay open. */
-export async function startServer(name: string, onSocket: (socket: Socket) => void): Promise<WorkerServer> {
+export async function startServer(name: string, onSocket: (socket: Socket) => void, port = 0): Promise<WorkerServer> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
     onSocket(socket);
   });
-  await listening(server);
+  await listening(server, port);
   onTestFinished(() => {
     for (const socket of sockets) socket.destroy();
     server.close();

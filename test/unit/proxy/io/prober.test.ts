@@ -76,6 +76,21 @@ describe('prober', () => {
     expect(test.reports[1]?.server).toBe('kept');
   });
 
+  it('keeps what it knows of a server when only the settings change, and not when its address does', async () => {
+    const [server, dead] = [await startNamedServer('s1'), deadServer('s1')];
+    const test = await startProber(dead);
+    await until(() => test.reports.length === 1);
+    expect(test.reports[0]?.health).toBe('down');
+    const revived = await startServer('s1', () => undefined, dead.port);
+    test.prober.configure([{ ...target(revived), check: { ...check, interMs: 100, downinterMs: 100 } }]);
+    await until(() => test.reports.length === 2);
+    // It has to pass twice as before.
+    expect(test.reports[1]).toMatchObject({ result: { passed: true }, health: 'down', changed: false });
+    test.prober.configure([target(server)]);
+    await until(() => test.reports.length === 3);
+    expect(test.reports[2]).toMatchObject({ health: 'up' });
+  });
+
   it('checks a server anew whose settings have changed', async () => {
     const server = await startNamedServer('s1');
     const test = await startProber(server);
