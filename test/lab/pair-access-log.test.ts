@@ -1,0 +1,71 @@
+/** The access log of real nodes: on standard output beside their log, and in a file that is moved away. */
+import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createLab } from './lab.ts';
+import type { Lab } from './lab.ts';
+import { startPair, startServers, statusOf, whoServes } from './stage.ts';
+import { pairConfig, startNode } from './tandem.ts';
+import { waitUntil } from './time.ts';
+import { startVerifier } from './tools.ts';
+import { virtualAddress } from './topology.ts';
+
+type LogRecord = Readonly<Record<string, unknown>>;
+
+describe('the access log', () => {
+  let lab: Lab;
+
+  beforeEach(async () => {
+    lab = await createLab();
+    await startServers(lab);
+  });
+
+  afterEach(() => lab.destroy());
+
+  it('has a record of each connection on standard output, and those that a stop ends', async () => {
+    const { lb1 } = await startPair(lab, { log: { access: 'stdout' } });
+    const server = await whoServes(lab);
+    const records = (): LogRecord[] => connectionRecords(lb1.process.stdout);
+    await waitUntil(() => records().some((record) => record['server'] === server), soon('the record is there'));
+    expect(records().find((record) => record['server'] === server)).toMatchObject({
+      ...{ service: 'web', termination: '--', cause: 'completed', retries: 0 },
+      client: expect.stringMatching(/^10\.9\.0\.10:\d+$/) as string,
+    });
+    expect((await statusOf(lb1)).accessLog).toEqual({ destination: 'stdout', droppedRecords: 0 });
+
+    const target = { address: virtualAddress, port: 80, mode: 'idle', connections: 5 } as const;
+    const held = await startVerifier(lab.host('client'), target);
+    await lb1.process.stop();
+    const killed = (): LogRecord[] => records().filter((record) => record['termination'] === 'KD');
+    await waitUntil(() => killed().length === 5, soon('five records'));
+    expect(killed().map((record) => record['cause'])).toEqual(Array(5).fill('handed-over'));
+    held.process.kill('SIGKILL');
+  });
+
+  it('goes on in a new file when the old one was moved away', async () => {
+    const path = join(lab.directory, 'access.log');
+    const node = await startNode(lab, 'lb1', pairConfig(lab, { log: { access: path } }));
+    await waitUntil(async () => (await statusOf(node)).virtualRouters[0]?.state === 'active', soon('it is active'));
+    await whoServes(lab);
+    await waitUntil(() => recordsOf(path).length > 0, soon('the first record'));
+    renameSync(path, `${path}.1`);
+    await waitUntil(() => existsSync(path), soon('the new file'));
+    const before = recordsOf(`${path}.1`).length;
+    await whoServes(lab);
+    await waitUntil(() => recordsOf(`${path}.1`).length + recordsOf(path).length > before, soon('the second record'));
+  });
+});
+
+/** Those among the lines of a log. */
+function connectionRecords(lines: readonly string[]): LogRecord[] {
+  const found = lines.filter((line) => line.startsWith('{"type":"connection"'));
+  return found.map((line) => JSON.parse(line) as LogRecord);
+}
+
+function recordsOf(path: string): LogRecord[] {
+  return existsSync(path) ? connectionRecords(readFileSync(path, 'utf8').split('\n')) : [];
+}
+
+function soon(what: string): { timeoutMs: number; what: string } {
+  return { timeoutMs: 10_000, what };
+}
