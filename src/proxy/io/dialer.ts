@@ -230,8 +230,9 @@ export class Dialer implements ConnectionDriver {
 
   #leaveServer(connection: Connection): void {
     this.#connecting.delete(connection);
-    this.#waiting.vacate(connection);
     this.#closeBack(connection.back);
+    // Only now: another worker may take the place at once, and the server would have one connection too many.
+    this.#waiting.vacate(connection);
   }
 
   #closeBack(back: End): void {
