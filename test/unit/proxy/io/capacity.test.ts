@@ -256,6 +256,28 @@ describe('several workers', () => {
     expect(group.service(1).queuedMax).toBe(2);
   });
 
+  it('let nobody who has just come go before those who wait, at whichever of them', async () => {
+    const group = await startGroup(limited(await startNamedServer('a'), 1));
+    group.counts.slot(serverSlot, 2).tellWaiting(1, group.counts.nextTicket());
+    group.connect(0);
+    await until(() => group.queued() === 1);
+    await turns();
+    expect(group.held()).toBe(0);
+  });
+
+  it('miss no place that becomes free just before the others can see that somebody waits', async () => {
+    const group = await startGroup(limited(await startNamedServer('a'), 1), {
+      // Worker 2 gives its place back when it sees nobody waiting yet, and so does not ring.
+      onTelling: () => {
+        if (group.queued() === 1 && group.held() === 1) elsewhere.release();
+      },
+    });
+    const elsewhere = group.counts.slot(serverSlot, 2);
+    elsewhere.add();
+    expect(await nextData(group.connect(0))).toBe('a');
+    expect(group.service(0).queuedMax).toBe(1);
+  });
+
   it('get back the places of one that has died', async () => {
     const group = await startGroup(limited(await startNamedServer('a'), 1));
     await nextData(group.connect(0));
@@ -324,16 +346,21 @@ async function turns(count = 20): Promise<void> {
 }
 
 /** Two workers of three, each with a port of its own so that tests can choose, in front of one server. */
-async function startGroup(server: WorkerServer, given: { length?: number } = {}) {
+async function startGroup(server: WorkerServer, given: { length?: number; onTelling?: () => void } = {}) {
+  const { length = 10, onTelling } = given;
   const memory = createSharedMemory(native, 3);
-  const counts = new SharedCounts(native, memory);
+  const telling: typeof native.cellSet = (...args) => {
+    onTelling?.();
+    return native.cellSet(...args);
+  };
+  const counts = new SharedCounts({ ...native, cellSet: telling }, memory);
   const bells = [0, 1, 2].map(() => native.eventOpen());
   onTestFinished(() => [memory.fd, ...bells].forEach((fd) => closeSync(fd)));
   const workers = await Promise.all([0, 1].map((worker) => startWorker({ peers: { counts, worker, bells } })));
   const specs = workers.map((worker): WorkerService => {
     const spec = serviceSpec({
       servers: [{ ...server, slot: serverSlot }],
-      queue: { ...queue, length: 10, ...given, slot: queueSlot },
+      queue: { ...queue, length, slot: queueSlot },
     });
     worker.configure(spec);
     return spec;
