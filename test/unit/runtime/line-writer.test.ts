@@ -42,6 +42,20 @@ describe('lines to a file', () => {
     expect(numbers).toEqual(Array.from({ length: count }, (_, i) => `${i + 1}`));
   });
 
+  it('go on in the file that somebody has put in the place of the old one', async () => {
+    const path = join(scratch(), 'log');
+    const writer = start(path);
+    writer.write('one\n');
+    await until(() => existsSync(path) && linesOf(path).length === 1);
+    renameSync(path, `${path}.1`);
+    appendFileSync(path, 'new\n');
+    await until(() => {
+      writer.write('more\n');
+      return linesOf(path).length > 1;
+    });
+    expect(linesOf(path).slice(0, 2)).toEqual(['new', 'more']);
+  });
+
   it('are all there after closing', async () => {
     const path = join(scratch(), 'log');
     const writer = start(path);

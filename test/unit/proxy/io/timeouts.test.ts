@@ -6,9 +6,10 @@ import {
   nextError,
   noInactivityLimits,
   startEchoServer,
-  startNamedServer,
   startProxy,
   startServer,
+  startSilentServer,
+  turn,
   until,
   untilStalled,
 } from './harness.ts';
@@ -52,12 +53,20 @@ describe('a silent connection', () => {
     expect(proxy.service().ended['server-timeout']).toBe(1);
   });
 
-  it('has its whole time from the moment at which its server answers', async () => {
-    const proxy = await startProxy([await startNamedServer('s1')], within({ clientMs: 3000 }));
-    proxy.clock.advance(60_000);
-    await nextData(proxy.connect());
+  it('has its whole time from the moment at which a server answers', async () => {
+    let accepted = 0;
+    const servers = [await startSilentServer('silent'), await startServer('mute', () => accepted++)];
+    const limits = within({ clientMs: 3000 });
+    const proxy = await startProxy(servers, { service: { ...limits.service, connectTimeoutMs: 5000 } });
+    proxy.connect();
+    await until(() => proxy.service().servers[0]?.connectionsCurrent === 1);
+    proxy.clock.advance(5100);
+    await until(() => accepted === 1);
+    for (let i = 0; i < 20; i++) await turn();
     proxy.clock.advance(2900);
-    expect(proxy.service().connectionsCurrent).toBe(1);
+    expect(proxy.service()).toMatchObject({ connectionsCurrent: 1, redispatches: 1 });
+    proxy.clock.advance(1100);
+    expect(proxy.service()).toMatchObject({ connectionsCurrent: 0, ended: { 'client-timeout': 1 } });
   });
 
   it('on which bytes only ever move one way is not silent', async () => {
