@@ -37,8 +37,6 @@ describe('200 readers that do not read', () => {
     expect(worker.service().connectionsCurrent).toBe(readerCount);
     expect(worker.service().unsentBytes).toBeLessThanOrEqual(boundBytes);
     expect(worker.residentBytes() - before).toBeLessThan(boundBytes + slackBytes);
-
-    console.log(before / 1e6, worker.residentBytes() / 1e6, worker.service().unsentBytes / 1e6);
     const received = await Promise.all(readers.map(countBytes));
     expect(new Set(received)).toEqual(new Set([streamBytes]));
     await until(() => worker.service().connectionsCurrent === 0);
