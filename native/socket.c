@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <unistd.h>
 
@@ -113,6 +114,7 @@ static napi_value remote_name(napi_env env, napi_callback_info info) { return na
 
 typedef ssize_t transfer_fn(int fd, uint8_t *data, size_t length);
 static ssize_t do_receive(int fd, uint8_t *data, size_t length) { return recv(fd, data, length, 0); }
+static ssize_t do_peek(int fd, uint8_t *data, size_t length) { return recv(fd, data, length, MSG_PEEK); }
 static ssize_t do_send(int fd, uint8_t *data, size_t length) { return send(fd, data, length, MSG_NOSIGNAL); }
 
 static napi_value transfer(napi_env env, napi_callback_info info, transfer_fn *function) {
@@ -127,6 +129,8 @@ static napi_value transfer(napi_env env, napi_callback_info info, transfer_fn *f
 
 // receive(fd, bytes, offset, length) -> bytes read, 0 at the end of the stream.
 static napi_value receive(napi_env env, napi_callback_info info) { return transfer(env, info, do_receive); }
+// peek(fd, bytes, offset, length) -> the same, and the bytes stay where they are.
+static napi_value peek(napi_env env, napi_callback_info info) { return transfer(env, info, do_peek); }
 // send(fd, bytes, offset, length) -> bytes taken.
 static napi_value send_bytes(napi_env env, napi_callback_info info) { return transfer(env, info, do_send); }
 
@@ -165,6 +169,18 @@ static napi_value get_option(napi_env env, napi_callback_info info) {
   int result =
       getsockopt(int_argument(env, argv[0]), int_argument(env, argv[1]), int_argument(env, argv[2]), data, &length);
   return int_result(env, result < 0 ? -errno : (int64_t)length);
+}
+
+// steerListeners(fd, program): a classic BPF program of whole instructions, 8 bytes each, picks the socket of this
+// one's SO_REUSEPORT group.
+static napi_value steer_listeners(napi_env env, napi_callback_info info) {
+  napi_value argv[ARGUMENTS_MAX];
+  arguments(env, info, argv);
+  size_t size;
+  struct sock_fprog program = {.filter = bytes_argument(env, argv[1], &size)};
+  program.len = (unsigned short)(size / sizeof(struct sock_filter));
+  return call_result(env, setsockopt(int_argument(env, argv[0]), SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+                                     sizeof program));
 }
 
 // packetOpen(interfaceIndex) -> fd that sends whole Ethernet frames out of that interface; it receives nothing.
@@ -246,11 +262,13 @@ void export_socket(napi_env env, napi_value exports) {
   export_function(env, exports, "localName", local_name);
   export_function(env, exports, "remoteName", remote_name);
   export_function(env, exports, "receive", receive);
+  export_function(env, exports, "peek", peek);
   export_function(env, exports, "send", send_bytes);
   export_function(env, exports, "shutdownWrite", shutdown_write);
   export_function(env, exports, "close", close_fd);
   export_function(env, exports, "setOption", set_option);
   export_function(env, exports, "getOption", get_option);
+  export_function(env, exports, "steerListeners", steer_listeners);
   export_function(env, exports, "packetOpen", packet_open);
   export_function(env, exports, "netlinkOpen", netlink_open);
   export_function(env, exports, "rawOpen", raw_open);

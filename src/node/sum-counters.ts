@@ -17,10 +17,15 @@ function add(a: ServiceCounters, b: ServiceCounters): ServiceCounters {
     ...sumFields(a, b),
     // Each worker has seen what was true of all.
     queuedMax: Math.max(a.queuedMax, b.queuedMax),
-    refused: sumFields(a.refused, b.refused),
+    refused: sumReasons(a.refused, b.refused),
     ended: sumFields(a.ended, b.ended),
     servers: addServers(a.servers, b.servers),
   };
+}
+
+/** Of what has never happened to one of them it has no number; it may have happened to the other. */
+function sumReasons(a: ServiceCounters['refused'], b: ServiceCounters['refused']): ServiceCounters['refused'] {
+  return { ...b, ...sumFields(a, b) };
 }
 
 /** A server may be unknown to one of them: its worker has just been started. */

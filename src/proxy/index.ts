@@ -1,3 +1,5 @@
+export type { Admitted, AdmissionRefusal, AdmissionSpec, PerSourceSpec } from './admission/index.ts';
+export { Admission, PrefixSet, sourceSteering } from './admission/index.ts';
 export type { AgentState } from './agent.ts';
 export { agentShare, hearAgent, silentAgent } from './agent.ts';
 export type { Balance, Candidate, Latency, PoolView, Question } from './balance/index.ts';
@@ -8,6 +10,8 @@ export type { DrainPace } from './drain-pace.ts';
 export { startDrainPace, stepDrainPace } from './drain-pace.ts';
 export type { ExpectEffect, ExpectState, ExpectTurn } from './expect-script.ts';
 export { expectBytesMax, feedExpect, missingOf, startExpect } from './expect-script.ts';
+export type { DoorRefusal, FrontDoor } from './front-door.ts';
+export { openDoor } from './front-door.ts';
 export type {
   OutlierConfig,
   OutlierEffect,
@@ -19,6 +23,8 @@ export type {
 export { nextOutlierDeadlineMs, stepOutlier } from './outlier.ts';
 export type { ExpectStep, HttpProbeSpec, ProbeSpec, ProbeTls, StatusRange } from './probe-spec.ts';
 export { isExpectedStatus } from './probe-spec.ts';
+export type { ProxyHeader, ProxyHeaderReading, ProxyVersion } from './proxy-protocol/index.ts';
+export { decodeProxyHeader, encodeProxyHeader } from './proxy-protocol/index.ts';
 export type {
   AdminState,
   Eligibility,
@@ -44,14 +50,18 @@ export {
   weightMax,
 } from './server-pool.ts';
 export { slowStartWeight } from './slow-start.ts';
+export type { ClientAddresses, SocketAddress } from './socket-address.ts';
 export type { StickEntry } from './stick-table.ts';
 export { StickTable } from './stick-table.ts';
 export type { ConnectionSide, InactivityLimits } from './inactivity.ts';
 export { timedOutSide } from './inactivity.ts';
 export type { EndCause, Phase } from './termination.ts';
-export { endCauses, terminationCode } from './termination.ts';
+export { endCauses, refusalCode, terminationCode } from './termination.ts';
+export type { ClientHello, HelloReading, SniRoute } from './tls/index.ts';
+export { ClientHelloReader, SniRoutes, helloBytesMax } from './tls/index.ts';
 export type {
   AccessLogDestination,
+  DialRefusal,
   RefusalReason,
   ServerCounters,
   ServerFailures,

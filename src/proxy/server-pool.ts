@@ -3,6 +3,7 @@ import { fail, ok } from '../base/index.ts';
 import type { Result } from '../base/index.ts';
 import { agentShare } from './agent.ts';
 import type { AgentState } from './agent.ts';
+import type { ProxyVersion } from './proxy-protocol/index.ts';
 
 /** HAProxy's words: `drain` takes no new connections but sticky ones, `maint` takes none at all. */
 export type AdminState = 'ready' | 'drain' | 'maint';
@@ -17,6 +18,8 @@ export type ServerSpec = {
   /** Connections that it may have at once; undefined: no limit. */
   readonly maxconn?: number | undefined;
   readonly backup?: boolean;
+  /** Which PROXY protocol header it gets; undefined: none. */
+  readonly sendProxy?: ProxyVersion | undefined;
 };
 
 export type PoolServer = ServerSpec & {

@@ -1,5 +1,5 @@
 /** Why and when a connection has ended: a named cause, and the two characters that HAProxy's tcplog has for it. */
-import type { RefusalReason } from './worker-protocol.ts';
+import type { DialRefusal, RefusalReason } from './worker-protocol.ts';
 
 /**
  * choosing: waits for the answer to a stick claim; queued: waits for a server that has room; connecting: the server has
@@ -28,7 +28,7 @@ export type EndCause =
   | 'drained'
   /** This process has ended. */
   | 'stopped'
-  | RefusalReason;
+  | DialRefusal;
 
 /** Who or what ended it, as in HAProxy: client, server, a limit of time (lower case), resources, an operator (K). */
 const causeLetters: Readonly<Record<EndCause, string>> = {
@@ -58,9 +58,21 @@ const phaseLetters: Readonly<Record<Exclude<Phase, 'closed'>, string>> = {
   relaying: 'D',
 };
 
+const doorLetters: readonly (readonly [readonly RefusalReason[], string])[] = [
+  [['proxy-cut', 'tls-cut'], 'C'],
+  [['proxy-timeout', 'tls-timeout'], 'c'],
+  [['too-many-silent', 'no-descriptor'], 'R'],
+];
+
 export const endCauses = Object.keys(causeLetters) as readonly EndCause[];
 
 /** "--", "CD", "sC": of a connection that ended for this cause while it was in this phase. */
 export function terminationCode(cause: EndCause, phase: Exclude<Phase, 'closed'>): string {
   return cause === 'completed' ? '--' : `${causeLetters[cause]}${phaseLetters[phase]}`;
+}
+
+/** Of a client that was sent away at the door: by the proxy ("P") unless it is here, and while it was still asking. */
+export function refusalCode(reason: RefusalReason): string {
+  const [, doorLetter = 'P'] = doorLetters.find(([reasons]) => reasons.includes(reason)) ?? [];
+  return `${doorLetter}R`;
 }

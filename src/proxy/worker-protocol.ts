@@ -3,7 +3,9 @@
  * The main process decides (configuration, health, stickiness), a worker relays and reports.
  */
 import type { Balance } from './balance/index.ts';
+import type { DoorRefusal, FrontDoor } from './front-door.ts';
 import type { InactivityLimits } from './inactivity.ts';
+import type { ProxyVersion } from './proxy-protocol/index.ts';
 import type { AdminState, Health } from './server-pool.ts';
 import type { StickEntry } from './stick-table.ts';
 import type { EndCause } from './termination.ts';
@@ -27,6 +29,8 @@ export type WorkerServer = {
   readonly drainMs?: number | undefined;
   /** Gets no connections for a while, and keeps those that it has; absent: not so. */
   readonly isEjected?: boolean;
+  /** With which header of the PROXY protocol connections to it begin; undefined: with none. */
+  readonly sendProxy?: ProxyVersion | undefined;
 };
 
 export type WorkerQueue = {
@@ -73,6 +77,8 @@ export type WorkerService = {
   readonly slowStartMs?: number | undefined;
   /** The connections of a server that goes down are reset; undefined: they go on. */
   readonly onMarkedDown?: 'shutdownSessions' | undefined;
+  /** Undefined: as in `openDoor`. */
+  readonly frontDoor?: FrontDoor | undefined;
 };
 
 /** Where the access log goes. */
@@ -146,7 +152,9 @@ export type WorkerReport =
   | { readonly kind: 'stopped' };
 
 /** Why a client that was accepted got no server. */
-export type RefusalReason =
+export type RefusalReason = DialRefusal | DoorRefusal;
+
+export type DialRefusal =
   /** No server was eligible. */
   | 'no-server'
   /** Those that were tried failed. */
@@ -180,7 +188,7 @@ export type ServerCounters = {
 
 export type ServiceCounters = {
   readonly service: string;
-  /** Clients accepted. */
+  /** Clients accepted, and not refused at the door. */
   readonly connectionsTotal: number;
   readonly connectionsCurrent: number;
   readonly bytesIn: number;
@@ -188,7 +196,8 @@ export type ServiceCounters = {
   /** Bytes in user space now: read from one side and not yet taken by the other's socket. */
   readonly unsentBytes: number;
   readonly redispatches: number;
-  readonly refused: Readonly<Record<RefusalReason, number>>;
+  /** Of the reasons at the door only those that there were; who was refused there is no part of `connectionsTotal`. */
+  readonly refused: Readonly<Record<DialRefusal, number> & Partial<Record<DoorRefusal, number>>>;
   /** Clients accepted whose connection has ended; the sum and `connectionsCurrent` are `connectionsTotal`. */
   readonly ended: Readonly<Record<EndCause, number>>;
   readonly stickHits: number;

@@ -21,6 +21,8 @@ export type Native = {
   remoteName(fd: number, endpoint: Uint8Array): number;
   /** Bytes read into `bytes` at `offset`; 0 at the end of the stream. */
   receive(fd: number, bytes: Uint8Array, offset: number, length: number): number;
+  /** The same, and the bytes stay in the kernel: the next call finds them again. */
+  peek(fd: number, bytes: Uint8Array, offset: number, length: number): number;
   /** Bytes that the kernel took. */
   send(fd: number, bytes: Uint8Array, offset: number, length: number): number;
   /** Sends FIN; reading goes on. */
@@ -29,6 +31,8 @@ export type Native = {
   setOption(fd: number, level: number, option: number, value: number | Uint8Array): number;
   /** How many bytes of the option the kernel wrote into `value`. */
   getOption(fd: number, level: number, option: number, value: Uint8Array): number;
+  /** Lets a classic BPF program pick the socket of a listener's SO_REUSEPORT group, in place of the one before. */
+  steerListeners(fd: number, program: Uint8Array): number;
   /** A socket that sends whole Ethernet frames out of an interface (AF_PACKET); it receives nothing. */
   packetOpen(interfaceIndex: number): number;
   /** A netlink socket (AF_NETLINK); what is sent goes to the kernel. */
@@ -107,6 +111,7 @@ export const errno = {
   addressInUse: -constants.errno.EADDRINUSE,
   notPermitted: -constants.errno.EPERM,
   accessDenied: -constants.errno.EACCES,
+  noEntry: -constants.errno.ENOENT,
 } as const;
 
 /** epoll_event.events, from the kernel's include/uapi/linux/eventpoll.h. */

@@ -3,10 +3,11 @@
  * Without an access log, nothing of this is done: `trace` of the connections stays undefined.
  */
 import { formatEndpoint, formatIp } from '../../base/index.ts';
-import { terminationCode } from '../index.ts';
+import { refusalCode, terminationCode } from '../index.ts';
 import type { Clock, RecordLog } from '../../runtime/index.ts';
-import type { EndCause, Phase } from '../index.ts';
+import type { ClientAddresses, EndCause, Phase, RefusalReason } from '../index.ts';
 import type { Connection } from './connection.ts';
+import type { ServiceRuntime } from './service-runtime.ts';
 
 /** When the stages of a connection were reached. */
 export type Trace = {
@@ -54,7 +55,7 @@ export class AccessLog {
     const { acceptedMs, chosenMs, connectedMs } = trace;
     this.#log.write({
       accepted: new Date(trace.acceptedWallMs).toISOString(),
-      client: formatClient(trace.endpoint),
+      client: formatClient(trace, connection.addresses),
       service: service.spec.name,
       server: server?.name ?? [...excluded].at(-1),
       waitMs: since(acceptedMs, chosenMs),
@@ -71,6 +72,28 @@ export class AccessLog {
     });
   }
 
+  /** Of a client that was sent away at the door; `workerConnections`: how many this worker has. */
+  writeRefusal(
+    service: ServiceRuntime,
+    client: { readonly trace: Trace; readonly addresses: ClientAddresses | undefined },
+    ending: { reason: RefusalReason; workerConnections: number },
+  ): void {
+    const { trace, addresses } = client;
+    this.#log.write({
+      accepted: new Date(trace.acceptedWallMs).toISOString(),
+      client: formatClient(trace, addresses),
+      service: service.spec.name,
+      totalMs: since(trace.acceptedMs, this.#clock.nowMs()),
+      bytesIn: 0,
+      bytesOut: 0,
+      termination: refusalCode(ending.reason),
+      cause: ending.reason,
+      workerConnections: ending.workerConnections,
+      serviceConnections: service.connections,
+      retries: 0,
+    });
+  }
+
   close(): Promise<void> {
     return this.#log.close();
   }
@@ -81,7 +104,9 @@ function since(fromMs: number | undefined, toMs: number | undefined): number | u
   return fromMs === undefined || toMs === undefined ? undefined : Math.round((toMs - fromMs) * 1_000) / 1_000;
 }
 
-function formatClient(endpoint: Uint8Array): string {
+/** Behind a proxy it is the client that the proxy has named. */
+function formatClient({ endpoint }: Trace, addresses: ClientAddresses | undefined): string {
+  if (addresses !== undefined) return formatEndpoint(formatIp(addresses.source.ip), addresses.source.port);
   const [family, , high = 0, low = 0] = endpoint;
   return formatEndpoint(formatIp(endpoint.subarray(4, family === 4 ? 8 : 20)), high * 256 + low);
 }

@@ -4,7 +4,7 @@
  */
 import { epoll } from '../../runtime/index.ts';
 import { epollUrgent } from './poller.ts';
-import type { Phase } from '../index.ts';
+import type { Admission, ClientAddresses, Phase } from '../index.ts';
 import type { Trace } from './access-log.ts';
 import type { PollerTarget } from './poller.ts';
 import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
@@ -98,6 +98,13 @@ export class Connection {
   confirmedBytes = -1;
   /** Its server's socket has the options of connections that last; the client's has them from its listener. */
   isVigilant = false;
+  /** From a PROXY protocol header, whose client is then the client; undefined: the socket's own are true. */
+  addresses: ClientAddresses | undefined;
+  /** Who counts the client among those of its source, and as what. */
+  admission: Admission | undefined;
+  countedAs: string | undefined;
+  /** Bytes that the server was sent before the client's first one. */
+  injectedBytes = 0;
   /** Bytes have moved since the last sweep for silent connections. */
   active = true;
   /** When such a sweep last found that some had. */

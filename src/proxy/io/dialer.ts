@@ -5,12 +5,13 @@
  * (FIN) meanwhile may still want an answer; one that resets is gone.
  */
 import { epoll, errno, errnoName } from '../../runtime/index.ts';
-import { observeLatency } from '../index.ts';
+import { encodeProxyHeader, observeLatency } from '../index.ts';
+import { addressesOf } from './client-addresses.ts';
 import { FirstByteTimer } from './first-byte.ts';
 import { closeWithReset, setStreamOptions, takeSocketError } from './socket-options.ts';
 import { streamEvents } from './poller.ts';
 import type { Clock, Native } from '../../runtime/index.ts';
-import type { EndCause, RefusalReason } from '../index.ts';
+import type { DialRefusal, EndCause, ProxyVersion } from '../index.ts';
 import type { Connection, ConnectFailure, ConnectionDriver, End } from './connection.ts';
 import type { Poller } from './poller.ts';
 import type { Relay } from './relay.ts';
@@ -55,8 +56,12 @@ export class Dialer implements ConnectionDriver {
     this.#onShortage = dependencies.onShortage;
   }
 
-  /** Starts with a connection that has just been accepted. */
+  /** Starts with a connection whose service is known; its client's socket may be watched already. */
   begin(connection: Connection): void {
+    if (connection.front.pollerId >= 0) {
+      this.choose(connection);
+      return;
+    }
     const id = this.#poller.add(connection.front.fd, streamEvents, connection.front);
     if (id < 0) {
       this.refuse(connection, 'no-descriptor');
@@ -108,8 +113,8 @@ export class Dialer implements ConnectionDriver {
   }
 
   /** Ends a connection that cannot be served. */
-  refuse(connection: Connection, reason: RefusalReason): void {
-    connection.service.refused[reason]++;
+  refuse(connection: Connection, reason: DialRefusal): void {
+    connection.service.countRefusal(reason);
     this.abort(connection, reason === 'connect-failed' ? connection.lastFailure : reason);
   }
 
@@ -163,7 +168,7 @@ export class Dialer implements ConnectionDriver {
     server.latency = observeLatency(server.latency, 'connect', connectTimeoutMs, nowMs);
   }
 
-  #reasonWithoutServer({ failures, queuedUntilMs = Infinity }: Connection): RefusalReason {
+  #reasonWithoutServer({ failures, queuedUntilMs = Infinity }: Connection): DialRefusal {
     if (failures > 0) return 'connect-failed';
     return queuedUntilMs <= this.#clock.nowMs() ? 'queue-timeout' : 'no-server';
   }
@@ -185,6 +190,11 @@ export class Dialer implements ConnectionDriver {
   }
 
   #onConnected(connection: Connection, events: number): void {
+    const sendProxy = connection.server?.spec.sendProxy;
+    if (sendProxy !== undefined && !this.#inject(connection, sendProxy)) {
+      this.#onConnectFailed(connection);
+      return;
+    }
     this.#connecting.delete(connection);
     const { service, deadlineMs } = connection;
     connection.deadlineMs = Infinity;
@@ -192,6 +202,20 @@ export class Dialer implements ConnectionDriver {
     connection.awaitsFirstByte = service.spec.watchFailures === true;
     if (service.spec.balance === 'leasttime') this.#relayMeasured(connection, events, deadlineMs);
     else this.#relay.begin(connection, events);
+  }
+
+  /** Sends the PROXY protocol header; what the socket does not take goes the way of all that it does not take. */
+  #inject(connection: Connection, version: ProxyVersion): boolean {
+    const { back, front } = connection;
+    const header = encodeProxyHeader(version, connection.addresses ?? addressesOf(this.#native, front.fd));
+    const sent = this.#native.send(back.fd, header, 0, header.length);
+    if (sent < 0 && sent !== errno.again) {
+      noteFailure(connection, sent);
+      return false;
+    }
+    connection.injectedBytes = header.length;
+    if (sent !== header.length) back.unsent = header.subarray(Math.max(0, sent));
+    return true;
   }
 
   /** For `leasttime`: notes how long the connect has taken, and lets the answer be timed. */

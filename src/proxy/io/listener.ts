@@ -1,10 +1,10 @@
+import { compareIp } from '../../base/index.ts';
 import { epoll, errno } from '../../runtime/index.ts';
-import { setStreamOptions, setVigilance } from './socket-options.ts';
+import { setStreamOptions, setVigilance, steerNoMore } from './socket-options.ts';
 import type { TcpOptions } from '../index.ts';
 import type { Native } from '../../runtime/index.ts';
 import type { Poller, PollerTarget } from './poller.ts';
 
-const backlog = 4096;
 const acceptsPerTurn = 64;
 const endpointBytes = 20;
 
@@ -24,6 +24,7 @@ export type ListenerEvents = {
 export class Listener implements PollerTarget {
   readonly address: string;
   readonly port: number;
+  readonly backlog: number;
   readonly #native: Native;
   readonly #poller: Poller;
   readonly #events: ListenerEvents;
@@ -31,13 +32,15 @@ export class Listener implements PollerTarget {
   #fd = -1;
   #pollerId = -1;
   #paused = false;
+  #steering: Uint8Array | undefined;
 
   constructor(
-    options: { address: string; port: number },
+    options: { address: string; port: number; backlog: number },
     dependencies: { native: Native; poller: Poller; events: ListenerEvents },
   ) {
     this.address = options.address;
     this.port = options.port;
+    this.backlog = options.backlog;
     this.#native = dependencies.native;
     this.#poller = dependencies.poller;
     this.#events = dependencies.events;
@@ -45,7 +48,7 @@ export class Listener implements PollerTarget {
 
   /** 0, or -errno. The address need not be this host's. */
   open(tcp: TcpOptions): number {
-    const fd = this.#native.tcpListen(this.address, this.port, backlog);
+    const fd = this.#native.tcpListen(this.address, this.port, this.backlog);
     if (fd < 0) return fd;
     const id = this.#poller.add(fd, epoll.in, this);
     if (id < 0) {
@@ -64,10 +67,22 @@ export class Listener implements PollerTarget {
     setVigilance(this.#native, this.#fd, tcp);
   }
 
+  /**
+   * Sets how the kernel chooses among the listeners of all workers for this address; undefined: as it likes. 0, or
+   * -errno.
+   */
+  steer(program: Uint8Array | undefined): number {
+    const before = this.#steering;
+    if (program === undefined ? before === undefined : before !== undefined && compareIp(program, before) === 0)
+      return 0;
+    this.#steering = program;
+    return program === undefined ? steerNoMore(this.#native, this.#fd) : this.#native.steerListeners(this.#fd, program);
+  }
+
   /** Accepts what has been waiting, then closes: only a client that comes in between is refused. */
   close(): void {
     if (this.#fd < 0) return;
-    this.#accept(backlog);
+    this.#accept(this.backlog);
     this.#poller.release(this.#pollerId);
     this.#native.close(this.#fd);
     this.#fd = -1;

@@ -53,6 +53,11 @@ export class Poller {
     if (this.#handle !== undefined) this.#native.pollerModify(this.#handle, fd, events, id);
   }
 
+  /** Another target for a descriptor that goes on. */
+  retarget(id: number, target: PollerTarget): void {
+    this.#targets[id] = target;
+  }
+
   /**
    * Forgets the id of a descriptor that the caller closes now, which also takes it out of the epoll instance. The id
    * is not used again before the turn is over: events of the closed descriptor may be in it already.

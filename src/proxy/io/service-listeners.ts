@@ -2,8 +2,20 @@
 import { errnoName } from '../../runtime/index.ts';
 import { Listener } from './listener.ts';
 import type { Logger, Native } from '../../runtime/index.ts';
-import type { WorkerService } from '../index.ts';
+import type { TcpOptions } from '../index.ts';
 import type { Poller } from './poller.ts';
+
+/** A listener that is wanted, by a name that it keeps. */
+export type WantedListener = {
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  readonly backlog: number;
+  /** What its clients are accepted with. */
+  readonly tcp: TcpOptions;
+  /** See `Native.steerListeners`. */
+  readonly steering: Uint8Array | undefined;
+};
 
 export type ListenFailure = { readonly service: string; readonly error: string };
 
@@ -30,16 +42,18 @@ export class ServiceListeners {
    * Closes what is not wanted any more, then opens what is missing, so that an address and port can go from one service
    * to another. What could not be opened is answered, and tried again with the next call.
    */
-  configure(services: readonly WorkerService[]): readonly ListenFailure[] {
+  configure(services: readonly WantedListener[]): readonly ListenFailure[] {
     const wanted = new Map(services.map((service) => [service.name, service]));
     for (const [name, listener] of this.#listeners) {
       const service = wanted.get(name);
-      if (service?.address !== listener.address || service.port !== listener.port) this.#close(name, listener);
+      if (service === undefined || !isAsWanted(listener, service)) this.#close(name, listener);
       else listener.setOptions(service.tcp);
     }
-    return services
+    const failures = services
       .filter((service) => !this.#listeners.has(service.name))
       .flatMap((service) => this.#open(service) ?? []);
+    for (const { name, steering } of services) this.#steer(name, steering);
+    return failures;
   }
 
   /** Lets clients wait in the kernel's queues for a moment: there are no descriptors for them now. */
@@ -65,32 +79,36 @@ export class ServiceListeners {
     for (const listener of this.#listeners.values()) listener.resume();
   }
 
-  #open({ name, address, port, tcp }: WorkerService): ListenFailure | undefined {
+  #open({ name, address, port, backlog, tcp }: WantedListener): ListenFailure | undefined {
     const { native, poller, logger, mayAccept, onClient } = this.#dependencies;
     const events = {
       mayAccept,
       onClient: (fd: number, endpoint: Uint8Array) => onClient(name, fd, endpoint),
       onPaused: (cause: 'shortage' | 'full') => this.#onPaused(cause),
     };
-    const listener = new Listener({ address, port }, { native, poller, events });
+    const listener = new Listener({ address, port, backlog }, { native, poller, events });
     const result = listener.open(tcp);
     if (result < 0) {
       const error = errnoName(result);
-      logger.warn({ service: name, address, port, error }, 'cannot listen');
+      logger.warn({ address, port, error }, 'cannot listen');
       return { service: name, error };
     }
     this.#listeners.set(name, listener);
-    logger.info({ service: name, address, port }, 'listening');
+    logger.info({ address, port }, 'listening');
     return undefined;
+  }
+
+  #steer(name: string, steering: Uint8Array | undefined): void {
+    const result = this.#listeners.get(name)?.steer(steering) ?? 0;
+    if (result >= 0) return;
+    const error = errnoName(result);
+    this.#dependencies.logger.warn({ listener: name, error }, 'limits for each source are those of each worker');
   }
 
   #close(name: string, listener: Listener): void {
     listener.close();
     this.#listeners.delete(name);
-    this.#dependencies.logger.info(
-      { service: name, address: listener.address, port: listener.port },
-      'closed listener',
-    );
+    this.#dependencies.logger.info({ address: listener.address, port: listener.port }, 'closed listener');
   }
 
   #onPaused(cause: 'shortage' | 'full'): void {
@@ -103,4 +121,8 @@ export class ServiceListeners {
     if (!this.#starved) this.#dependencies.logger.warn({}, 'no descriptors left: accepting is suspended for a moment');
     this.#starved = true;
   }
+}
+
+function isAsWanted(listener: Listener, { address, port, backlog }: WantedListener): boolean {
+  return listener.address === address && listener.port === port && listener.backlog === backlog;
 }

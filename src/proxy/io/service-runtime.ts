@@ -1,10 +1,12 @@
 /** One service inside a worker: its servers with their live counts, its memory of balancing and of sources. */
 import {
+  Admission,
   StickTable,
   buildMaglevTable,
   eligibility,
   endCauses,
   isHashed,
+  openDoor,
   pick,
   slowStartWeight,
   startDrainPace,
@@ -13,6 +15,7 @@ import type {
   Candidate,
   DrainPace,
   EndCause,
+  FrontDoor,
   Latency,
   PoolView,
   RefusalReason,
@@ -114,7 +117,9 @@ export class ServiceRuntime {
   queueSlot: Slot;
   /** Those of this worker that wait for any server, in the order in which they came. */
   readonly waiting = new Set<Connection>();
-  readonly refused: Record<RefusalReason, number> = {
+  /** Undefined where every client is admitted. */
+  admission: Admission | undefined;
+  readonly refused: Mutable<ServiceCounters['refused']> = {
     ...{ 'no-server': 0, 'connect-failed': 0, 'no-descriptor': 0 },
     ...{ 'queue-full': 0, 'queue-timeout': 0 },
   };
@@ -131,6 +136,8 @@ export class ServiceRuntime {
   };
   readonly #dependencies: ServiceRuntimeDependencies;
   readonly #servers = new Map<string, ServerRuntime>();
+  /** Its clients, of all workers. */
+  readonly #clients: Slot;
   readonly #fraction: () => number;
   /** Servers that may get new connections, backups among them; undefined before the first configuration. */
   #eligible: ReadonlySet<ServerRuntime> | undefined;
@@ -138,12 +145,14 @@ export class ServiceRuntime {
   /** What the table of `maglev` was made for. */
   #tableKey = '';
   #rising: readonly ServerRuntime[] = [];
+  #admissionKey = '';
 
   constructor(spec: WorkerService, dependencies: ServiceRuntimeDependencies) {
     this.#dependencies = dependencies;
     this.#fraction = () => dependencies.random.next();
     this.spec = spec;
     this.queueSlot = dependencies.slotAt(spec.queue?.slot);
+    this.#clients = dependencies.slotAt(spec.frontDoor?.slot);
     this.update(spec);
     this.#startAnywhere();
   }
@@ -152,9 +161,32 @@ export class ServiceRuntime {
     return this.#servers.values();
   }
 
+  get frontDoor(): FrontDoor {
+    return this.spec.frontDoor ?? openDoor;
+  }
+
   /** Clients look for servers by the address that they come from. */
   get needsSource(): boolean {
     return this.sticks !== undefined || isHashed(this.spec.balance);
+  }
+
+  countRefusal(reason: RefusalReason): void {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+
+  /** Takes a place for one more client; false where the service's `maxconn`, of all workers together, leaves none. */
+  acquire(): boolean {
+    const { connectionsMax } = this.frontDoor;
+    if (connectionsMax === undefined) this.#clients.add();
+    else if (this.#clients.acquire(connectionsMax) <= 0) return false;
+    this.connections++;
+    return true;
+  }
+
+  /** Gives back what `acquire` took. */
+  release(): void {
+    this.connections--;
+    this.#clients.release();
   }
 
   /** Takes over a changed specification; answers the servers that have gone down. Connections go on as they are. */
@@ -163,6 +195,7 @@ export class ServiceRuntime {
     this.sticks = this.#stickTableFor(spec.stick, nowMs);
     this.spec = spec;
     this.configured = true;
+    this.#updateAdmission();
     const before = new Map(Array.from(this.#servers.values(), (server) => [server, stateOf(server)]));
     for (const server of this.#servers.values()) server.configured = false;
     for (const server of spec.servers) this.#updateServer(server);
@@ -251,6 +284,16 @@ export class ServiceRuntime {
     const table = new StickTable(stick);
     for (const entry of this.sticks?.entries(nowMs) ?? []) table.learn(entry, nowMs);
     return table;
+  }
+
+  /** Built anew only when it has changed: it may know thousands of prefixes. */
+  #updateAdmission(): void {
+    const { deny, allow, perSource } = this.frontDoor;
+    const key = JSON.stringify([deny, allow, perSource]);
+    if (key === this.#admissionKey) return;
+    this.#admissionKey = key;
+    const isOpen = deny.length === 0 && allow === undefined && perSource === undefined;
+    this.admission = isOpen ? undefined : new Admission({ deny, allow, perSource }, this.admission);
   }
 
   #updateServer(spec: WorkerServer): void {

@@ -1,4 +1,5 @@
 /** The few socket options of the relay; numbers from the kernel's include/uapi. */
+import { errno } from '../../runtime/index.ts';
 import type { TcpOptions } from '../index.ts';
 import type { Native } from '../../runtime/index.ts';
 
@@ -7,6 +8,8 @@ const SO_ERROR = 4;
 const SO_KEEPALIVE = 9;
 const SO_OOBINLINE = 10;
 const SO_LINGER = 13;
+const SO_RCVLOWAT = 18;
+const SO_DETACH_REUSEPORT_BPF = 68;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const TCP_KEEPIDLE = 4;
@@ -49,6 +52,17 @@ export function setVigilance(native: Native, fd: number, { keepalive, userTimeou
 export function closeWithReset(native: Native, fd: number): void {
   native.setOption(fd, SOL_SOCKET, SO_LINGER, lingerNot);
   native.close(fd);
+}
+
+/** Fewer bytes than these make no event; FIN and errors always do. 1 is what every socket begins with. */
+export function wakeAt(native: Native, fd: number, bytes: number): void {
+  native.setOption(fd, SOL_SOCKET, SO_RCVLOWAT, bytes);
+}
+
+/** Takes away what `steerListeners` has set for a group: 0, or -errno. Another worker may have done so: no failure. */
+export function steerNoMore(native: Native, fd: number): number {
+  const result = native.setOption(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, 0);
+  return result === errno.noEntry ? 0 : result;
 }
 
 /** The socket's pending error as -errno, 0 if there is none; reading takes it away. */

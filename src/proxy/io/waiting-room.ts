@@ -7,7 +7,7 @@
 import { epoll } from '../../runtime/index.ts';
 import { isBefore } from './shared-counts.ts';
 import type { Clock, Native, Timer } from '../../runtime/index.ts';
-import type { RefusalReason } from '../index.ts';
+import type { DialRefusal } from '../index.ts';
 import type { Connection } from './connection.ts';
 import type { Poller, PollerTarget } from './poller.ts';
 import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
@@ -30,7 +30,7 @@ type WaitingRoomDependencies = {
   readonly onAdmitted: (connection: Connection, server: ServerRuntime) => void;
   /** It has left the queue without a place, and wants another server than it has waited for. */
   readonly onUnavailable: (connection: Connection) => void;
-  readonly onRefused: (connection: Connection, reason: RefusalReason) => void;
+  readonly onRefused: (connection: Connection, reason: DialRefusal) => void;
 };
 
 type Line = ServiceRuntime | ServerRuntime;
@@ -139,7 +139,7 @@ export class WaitingRoom implements PollerTarget {
     }
   }
 
-  #refusal({ service, queuedUntilMs = Infinity }: Connection): RefusalReason | undefined {
+  #refusal({ service, queuedUntilMs = Infinity }: Connection): DialRefusal | undefined {
     const { queue } = service.spec;
     if (queue === undefined) return 'queue-full';
     if (queuedUntilMs <= this.#dependencies.clock.nowMs()) return 'queue-timeout';

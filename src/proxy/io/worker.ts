@@ -3,7 +3,9 @@ import { assert, formatIp } from '../../base/index.ts';
 import { AccessLog } from './access-log.ts';
 import { Connection } from './connection.ts';
 import { Dialer } from './dialer.ts';
+import { doorsOf } from './door.ts';
 import { Poller } from './poller.ts';
+import { Preface } from './preface.ts';
 import { Relay } from './relay.ts';
 import { ServiceListeners } from './service-listeners.ts';
 import { ServiceRuntime } from './service-runtime.ts';
@@ -18,12 +20,16 @@ import type { Clock, Logger, Native, Random, Service, Timer } from '../../runtim
 import type {
   AccessLogDestination,
   EndCause,
+  RefusalReason,
   WorkerCommand,
   WorkerCounters,
   WorkerReport,
   WorkerService,
 } from '../index.ts';
+import type { Door } from './door.ts';
+import type { Newcomer } from './preface.ts';
 import type { RelayOptions } from './relay.ts';
+import type { ListenFailure } from './service-listeners.ts';
 import type { ServerRuntime } from './service-runtime.ts';
 import type { Slot } from './shared-counts.ts';
 import type { StickReport } from './stick-claims.ts';
@@ -50,7 +56,15 @@ type Dependencies = {
   readonly peers?: WorkerPeers;
 };
 
+/** `source` is what the client counts as. */
+type Admittance =
+  { readonly ok: true; readonly source: string | undefined } | { readonly ok: false; readonly reason: RefusalReason };
+
+const admitted: Admittance = { ok: true, source: undefined };
+
 const waitingSweepMs = 100;
+/** Of all connections, those that may be held by clients who have not said yet which service they want. */
+const shareOfArrivals = 0.25;
 /** Less than a process gets to stop. */
 const accessLogCloseTimeoutMs = 1_000;
 const silenceSweepMs = 500;
@@ -64,7 +78,9 @@ export class ProxyWorker implements Service {
   readonly #waiting: WaitingRoom;
   readonly #dialer: Dialer;
   readonly #listeners: ServiceListeners;
+  readonly #preface: Preface;
   readonly #services = new Map<string, ServiceRuntime>();
+  #doors: ReadonlyMap<string, Door> = new Map();
   readonly #connections = new Set<Connection>();
   readonly #timers: Timer[] = [];
   #accessLog: AccessLog | undefined;
@@ -97,12 +113,23 @@ export class ProxyWorker implements Service {
     this.#waiting = waiting;
     const onShortage = (): void => this.#listeners.pauseForShortage();
     this.#dialer = new Dialer({ native, clock, poller, relay, claims, waiting, onClosed, onShortage });
+    const arrivalsMax = Math.ceil(options.connectionsMax * shareOfArrivals);
+    this.#preface = new Preface(
+      { arrivalsMax },
+      {
+        native,
+        clock,
+        poller,
+        onKnown: (service, newcomer) => this.#onKnown(service, newcomer),
+        onRefused: (service, newcomer, reason) => this.#turnAway(service, newcomer, reason),
+      },
+    );
     this.#listeners = new ServiceListeners({
       native,
       poller,
       logger,
-      mayAccept: () => this.#connections.size < options.connectionsMax,
-      onClient: (service, fd, endpoint) => this.#onClient(service, fd, endpoint),
+      mayAccept: () => this.#connections.size + this.#preface.size < options.connectionsMax,
+      onClient: (door, fd, endpoint) => this.#onClient(door, fd, endpoint),
     });
   }
 
@@ -122,6 +149,7 @@ export class ProxyWorker implements Service {
     for (const timer of this.#timers.splice(0)) timer.cancel();
     this.#draining = false;
     this.#listeners.configure([]);
+    this.#preface.stop();
     for (const connection of this.#connections) this.#end(connection, 'stopped');
     this.#waiting.close();
     this.#poller.close();
@@ -154,6 +182,7 @@ export class ProxyWorker implements Service {
         this.#dependencies.report({ kind: 'counters', requestId: command.requestId, counters: this.#counters() });
         return;
       case 'reset-connections':
+        this.#preface.stop(command.services);
         for (const connection of this.#connections) {
           if (command.services.includes(connection.service.spec.name)) this.#end(connection, 'handed-over');
         }
@@ -197,9 +226,23 @@ export class ProxyWorker implements Service {
       if (known === undefined) this.#services.set(spec.name, new ServiceRuntime(spec, { clock, random, slotAt }));
       else this.#update(known, spec);
     }
-    const failures = this.#listeners.configure(this.#draining ? [] : services);
+    const failures = this.#configureDoors(this.#draining ? [] : services);
     this.#forgetRemoved();
     report({ kind: 'configured', revision, failures });
+  }
+
+  /** Services that share an address and port share its listener, and whether there is one. */
+  #configureDoors(services: readonly WorkerService[]): readonly ListenFailure[] {
+    const doors = doorsOf(services.flatMap(({ name }) => this.#services.get(name) ?? []));
+    const wanted = new Map(doors.map((door) => [door.name, door]));
+    // Of a listener that is closed now, the clients that were waiting there still find its door.
+    this.#doors = new Map([...this.#doors, ...wanted]);
+    const failures = new Map(this.#listeners.configure(doors).map(({ service, error }) => [service, error]));
+    this.#doors = wanted;
+    return doors.flatMap((door) => {
+      const error = failures.get(door.name);
+      return error === undefined ? [] : door.services.map(({ spec }) => ({ service: spec.name, error }));
+    });
   }
 
   #update(service: ServiceRuntime, spec: WorkerService): void {
@@ -241,38 +284,85 @@ export class ProxyWorker implements Service {
   }
 
   #reportDrained(): void {
-    if (!this.#draining || this.#connections.size > 0) return;
+    if (!this.#draining || this.#connections.size + this.#preface.size > 0) return;
     this.#draining = false;
     this.#dependencies.report({ kind: 'drained' });
   }
 
+  /** `endpoint` holds the client's address until the next client comes. */
   #onClient(name: string, fd: number, endpoint: Uint8Array): void {
-    const service = this.#services.get(name);
-    if (service === undefined) {
+    const door = this.#doors.get(name);
+    if (door === undefined) {
       closeWithReset(this.#dependencies.native, fd);
       return;
     }
-    const source = service.needsSource ? sourceOf(endpoint) : '';
-    const connection = new Connection({ service, source, fd, driver: this.#dialer });
-    if (this.#accessLog !== undefined) connection.trace = this.#accessLog.begin(endpoint);
+    const ip = endpoint.subarray(4, endpoint[0] === 4 ? 8 : 20);
+    this.#preface.begin(door, { fd, ip, trace: this.#accessLog?.begin(endpoint) });
+  }
+
+  #onKnown(service: ServiceRuntime, newcomer: Newcomer): void {
+    const admitted = this.#admit(service, newcomer.ip);
+    if (!admitted.ok) {
+      this.#turnAway(service, newcomer, admitted.reason);
+      return;
+    }
+    const source = service.needsSource ? formatIp(newcomer.ip) : '';
+    const connection = new Connection({ service, source, fd: newcomer.fd, driver: this.#dialer });
+    connection.trace = newcomer.trace;
+    connection.addresses = newcomer.addresses;
+    connection.admission = service.admission;
+    connection.countedAs = admitted.source;
     this.#connections.add(connection);
-    service.connections++;
     service.counters.connectionsTotal++;
+    if (newcomer.pollerId >= 0) this.#watchFrom(connection, newcomer);
     this.#dialer.begin(connection);
+  }
+
+  /** Takes a place of the service's for the client, or says why it gets none. */
+  #admit(service: ServiceRuntime, ip: Uint8Array): Admittance {
+    if (!service.acquire()) return { ok: false, reason: 'maxconn' };
+    if (service.admission === undefined) return admitted;
+    const result = service.admission.admit(ip, this.#dependencies.clock.nowMs());
+    if (!result.ok) service.release();
+    return result;
+  }
+
+  /** Goes on with a socket that is watched already; what it told is not told again. */
+  #watchFrom({ front }: Connection, { pollerId, events }: Newcomer): void {
+    front.pollerId = pollerId;
+    front.note(events);
+    this.#poller.retarget(pollerId, front);
+  }
+
+  /** Ends what has not become a connection, and is counted as none. */
+  #turnAway(service: ServiceRuntime, newcomer: Newcomer, reason: RefusalReason): void {
+    const { fd, pollerId, trace, addresses } = newcomer;
+    const workerConnections = this.#connections.size;
+    service.countRefusal(reason);
+    if (trace !== undefined)
+      this.#accessLog?.writeRefusal(service, { trace, addresses }, { reason, workerConnections });
+    if (pollerId >= 0) this.#poller.release(pollerId);
+    closeWithReset(this.#dependencies.native, fd);
+    this.#onRoom();
   }
 
   /** All connections end here, whoever ended them. */
   #onClosed(connection: Connection, cause: EndCause): void {
-    const { service, phase, trace } = connection;
+    const { service, phase, trace, admission, countedAs } = connection;
     assert(phase !== 'closed', 'a connection ends once');
     if (trace !== undefined)
       this.#accessLog?.write(connection, trace, { cause, phase, workerConnections: this.#connections.size });
     connection.phase = 'closed';
     this.#connections.delete(connection);
-    service.connections--;
+    service.release();
+    if (countedAs !== undefined) admission?.release(countedAs, this.#dependencies.clock.nowMs());
     service.ended[cause]++;
     connection.countBytes();
     this.#waiting.vacate(connection);
+    this.#onRoom();
+  }
+
+  #onRoom(): void {
     this.#listeners.resumeAfterLimit();
     this.#reportDrained();
   }
@@ -285,6 +375,7 @@ export class ProxyWorker implements Service {
   #sweepWaiting(): void {
     const nowMs = this.#dependencies.clock.nowMs();
     this.#listeners.retryAfterShortage();
+    this.#preface.sweep(nowMs);
     this.#claims.sweep(nowMs);
     this.#dialer.sweep(nowMs);
     this.#relay.sweep(nowMs);
@@ -335,9 +426,4 @@ export class ProxyWorker implements Service {
     if (claims.length > 0) this.#dependencies.report({ kind: 'stick-claims', claims });
     if (touched.length > 0) this.#dependencies.report({ kind: 'stick-touched', entries: touched });
   }
-}
-
-/** The address in an endpoint as Native.accept writes it. */
-function sourceOf(endpoint: Uint8Array): string {
-  return formatIp(endpoint.subarray(4, endpoint[0] === 4 ? 8 : 20));
 }
