@@ -3,6 +3,8 @@
 import { agentOf, checkOf, outlierOf } from './check-config.ts';
 import type { AgentConfig, CheckConfig, OutlierConfig } from './check-config.ts';
 import type { Endpoint } from './endpoint.ts';
+import { frontDoorOf } from './front-door-config.ts';
+import type { FrontDoorConfig } from './front-door-config.ts';
 import { virtualRouterOf } from './router-config.ts';
 import type { SyncGroupConfig, VirtualRouterConfig } from './router-config.ts';
 import type { ConfigFile } from './schema.ts';
@@ -80,6 +82,7 @@ export type ServiceConfig = {
   readonly onMarkedDown: 'shutdownSessions' | undefined;
   /** Undefined: the connections of a server that drains go on. */
   readonly drainTimeMs: number | undefined;
+  readonly frontDoor: FrontDoorConfig;
   readonly servers: readonly ServerConfig[];
 };
 
@@ -95,6 +98,8 @@ export type ServerConfig = {
   /** Undefined: no limit. */
   readonly maxconn: number | undefined;
   readonly backup: boolean;
+  /** Undefined: it gets no PROXY protocol header. */
+  readonly sendProxy: 'v1' | 'v2' | undefined;
 };
 
 /** Resolves what the file leaves to other values. The file has passed the cross checks. */
@@ -152,7 +157,12 @@ function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {
     slowStartMs: service.slowStart,
     onMarkedDown: service.onMarkedDown,
     drainTimeMs: service.drainTime,
-    servers: service.servers.map((server) => ({ ...server, maxconn: server.maxconn })),
+    frontDoor: frontDoorOf(service),
+    servers: service.servers.map((server) => ({
+      ...server,
+      maxconn: server.maxconn,
+      sendProxy: server.sendProxy ?? service.sendProxy,
+    })),
   };
 }
 

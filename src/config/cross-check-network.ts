@@ -1,6 +1,6 @@
 /** Addresses, ports and virtual router identifiers: what must differ differs, and what must match matches. */
 
-import { formatEndpoint, ipFamily, isLinkLocal, parseIp } from '../base/index.ts';
+import { ipFamily, isLinkLocal, parseIp } from '../base/index.ts';
 import type { IpPrefix } from '../base/index.ts';
 import { findRepeats } from './cross-check-names.ts';
 import type { FileDraft } from './draft.ts';
@@ -67,11 +67,11 @@ export function checkVrids(file: FileDraft): readonly Finding[] {
 }
 
 /**
- * Services listen on virtual addresses, each on its own port, and the metrics beside them. (That a service and the
+ * Services listen on virtual addresses, and the metrics beside them. (That a service and the
  * sync link clash takes a virtual address that is a node's, which is reported as such.)
  */
 export function checkListeners(file: FileDraft): readonly Finding[] {
-  return [...listenersElsewhere(file), ...repeatedListeners(file), ...adminClashes(file)];
+  return [...listenersElsewhere(file), ...adminClashes(file)];
 }
 
 /** Link-local ones stand for themselves on each interface: the same one on every network is what people choose. */
@@ -130,17 +130,6 @@ function listenersElsewhere(file: FileDraft): readonly Finding[] {
     const mend = `listen on ${some}, or add it to a virtual router`;
     return [atValue(['services', index, 'listen'], `${address} is no virtual address`, mend)];
   });
-}
-
-function repeatedListeners(file: FileDraft): readonly Finding[] {
-  const places = (file.services ?? []).map((service, index) => ({
-    key: service?.listen && formatEndpoint(service.listen.address, service.listen.port),
-    path: ['services', index, 'listen'],
-  }));
-  return findRepeats(places, (firstPath) => ({
-    what: `${formatPath(firstPath.slice(0, -1))} listens there already`,
-    mend: 'choose another port or address',
-  }));
 }
 
 /** `admin.listen` is bound on both nodes, beside the sync link and the services. */

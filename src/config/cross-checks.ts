@@ -6,6 +6,7 @@
 import { checkChecks, checkOutliers } from './cross-check-checks.ts';
 import { checkAdvertSources, checkFirstAddresses, checkReachable } from './cross-check-ipv6.ts';
 import { checkFirstServers } from './cross-check-capacity.ts';
+import { checkFrontDoors } from './cross-check-front-door.ts';
 import { checkNames, checkNodeMaps } from './cross-check-names.ts';
 import { checkAddresses, checkFamilies, checkListeners, checkVrids } from './cross-check-network.ts';
 import { checkSyncGroups, checkTrackers, checkVersions } from './cross-check-routers.ts';
@@ -27,6 +28,7 @@ export function crossCheck(file: FileDraft): readonly Finding[] {
     checkAdvertSources,
     checkVrids,
     checkListeners,
+    checkFrontDoors,
     checkVersions,
     checkTrackers,
     checkSyncGroups,

@@ -4,6 +4,7 @@ export type { Position } from './document.ts';
 export { parseDuration } from './duration.ts';
 export type { Endpoint } from './endpoint.ts';
 export { parseEndpoint } from './endpoint.ts';
+export type { FrontDoorConfig } from './front-door-config.ts';
 export { configHash } from './hash.ts';
 export { jsonSchema, jsonSchemaText } from './json-schema.ts';
 export { locate, parseConfig } from './parse.ts';

@@ -15,6 +15,7 @@ import {
 } from './fields.ts';
 import { serverCapacity, serviceCapacity } from './capacity-schema.ts';
 import { agent, check, outlier, serverCheckShape } from './check-schema.ts';
+import { frontDoorShape, sendProxy } from './front-door-schema.ts';
 import { accessLog } from './log-schema.ts';
 import { syncGroup, virtualRouter } from './router-schema.ts';
 import { keepalive, noDelay, tcpUserTimeout } from './tcp-schema.ts';
@@ -68,6 +69,7 @@ const server = section(
     weight: integer('Share of the connections, in relation to the other servers; 0: none.', 0, 256, 1).prefault(1),
     ...serverCheckShape,
     ...serverCapacity,
+    sendProxy: sendProxy('PROXY protocol header for this server. Default: as the service has it.').optional(),
   },
   "{name: s1, address: '10.9.0.21:8080'}",
 );
@@ -108,6 +110,7 @@ const service = section(
     tcpUserTimeout: tcpUserTimeout.prefault('0s'),
     retries: integer('How many other servers are tried after one that did not accept.', 0, 100, 3).prefault(3),
     ...serviceCapacity,
+    ...frontDoorShape,
     servers: list('The servers.', server, 1, 1024, "[{name: s1, address: '10.9.0.21:8080'}]"),
   },
   "{name: web, listen: 10.9.0.100:80, servers: [{name: s1, address: '10.9.0.21:8080'}]}",

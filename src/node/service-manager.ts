@@ -13,6 +13,7 @@ import { Outliers } from './outliers.ts';
 import { keyOf, splitKey } from './replicated-state.ts';
 import type { Override, ReplicatedState } from './replicated-state.ts';
 import { serverSpecs, workerService } from './settings.ts';
+import type { Counted } from './settings.ts';
 import { SlotTable } from './slot-table.ts';
 import { Stickiness } from './stickiness.ts';
 import type { AccessLogStatus, ProcessStatus, ServerStatus, ServiceStatus } from './status-document.ts';
@@ -186,10 +187,11 @@ export class ServiceManager implements Service {
     return this.#options.services.map((service) => this.#serviceStatus(service, counters.get(service.name), sticks));
   }
 
-  /** A name has no slash and is never empty, so that the queue's slot is no server's. */
+  /** A name has no slash, so that the slots of the queue and of the clients are no server's. */
   #workerService(service: ServiceConfig): WorkerService {
-    const slotOf = (server = ''): number => this.#slots.slotOf(keyOf(service.name, server));
-    return workerService(service, this.#pool(service.name), slotOf);
+    const slotOf = (counted: Counted): number =>
+      this.#slots.slotOf(keyOf(service.name, typeof counted === 'string' ? `/${counted}` : counted.server));
+    return workerService(service, this.#pool(service.name), { workers: this.#options.workers, slotOf });
   }
 
   #serviceStatus(

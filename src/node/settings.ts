@@ -6,6 +6,7 @@ import { serving } from '../proxy/index.ts';
 import type { ServerPool, ServerSpec, WorkerService } from '../proxy/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import { workerWeights } from './check-settings.ts';
+import { frontDoor } from './front-door.ts';
 import type { HookedRouter } from './hooks/hooks.ts';
 import type { TrackingRouter } from './tracking/trackers.ts';
 import type { HmacSpec, RouterSpec } from './vrrp-protocol.ts';
@@ -92,14 +93,17 @@ export function serverSpecs(service: ServiceConfig): readonly ServerSpec[] {
   return service.servers.map(({ address, ...server }) => ({ ...server, ...address }));
 }
 
+/** What is counted for all workers together: the connections to a server, who waits, and who is served or waits. */
+export type Counted = { readonly server: string } | 'queue' | 'clients';
+
 /**
- * A service as the workers are told of it, with its servers as they stand now. `slotOf` says where a server is counted,
- * and where the queue is.
+ * A service as the workers, so many of them, are told of it, with its servers as they stand now. `slotOf` says where
+ * something is counted.
  */
 export function workerService(
   service: ServiceConfig,
   pool: ServerPool,
-  slotOf: (server: string | undefined) => number,
+  { workers, slotOf }: { readonly workers: number; readonly slotOf: (counted: Counted) => number },
 ): WorkerService {
   const weights = workerWeights(service, pool);
   return {
@@ -113,8 +117,9 @@ export function workerService(
       ...serving(server),
       weight: weights.get(server.name) ?? 0,
       backup: server.backup ?? false,
-      slot: slotOf(server.name),
+      slot: slotOf({ server: server.name }),
       drainMs: server.drainMs ?? service.drainTimeMs,
+      sendProxy: server.sendProxy,
     })),
     retries: service.retries,
     connectTimeoutMs: service.timeouts.connectMs,
@@ -123,10 +128,11 @@ export function workerService(
     source: undefined,
     stick: service.stick && { ttlMs: service.stick.ttlMs, entriesMax: stickEntriesMax },
     watchFailures: service.outlier !== undefined,
-    queue: { ...service.queue, slot: slotOf(undefined) },
+    queue: { ...service.queue, slot: slotOf('queue') },
     allBackups: service.allBackups,
     slowStartMs: service.slowStartMs,
     onMarkedDown: service.onMarkedDown,
+    frontDoor: { ...frontDoor(service.frontDoor, workers), slot: slotOf('clients') },
   };
 }
 

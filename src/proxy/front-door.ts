@@ -5,7 +5,7 @@ import type { HelloFault } from './tls/index.ts';
 
 /**
  * Services with the same address and port share a listener: all but one have `tls`, and they agree in `backlog`,
- * `acceptProxy` and `helloTimeoutMs`.
+ * `acceptProxy` and `helloTimeoutMs`, and in the services' `tcp`.
  */
 export type FrontDoor = AdmissionSpec & {
   /** Clients that the kernel keeps for a listener until they are accepted. */

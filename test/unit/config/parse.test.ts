@@ -4,6 +4,19 @@ import { configWarnings, parseConfig } from '../../../src/config/index.ts';
 import type { Config } from '../../../src/config/index.ts';
 import { pair, pairWith, parsed } from './fixtures.ts';
 
+/** Of a service that says nothing about its clients. */
+const openDoor = {
+  acceptProxy: undefined,
+  sni: undefined,
+  alpn: [],
+  clientHelloTimeoutMs: 5_000,
+  deny: [],
+  allow: undefined,
+  perSource: undefined,
+  maxconn: undefined,
+  backlog: 4_096,
+};
+
 describe('a correct file', () => {
   test('gets every default, resolved for each node', () => {
     expect(parsed(pair)).toEqual({
@@ -56,10 +69,11 @@ describe('a correct file', () => {
           slowStartMs: undefined,
           onMarkedDown: undefined,
           drainTimeMs: undefined,
+          frontDoor: openDoor,
           servers: [
             {
               ...{ name: 's1', address: { address: '10.9.0.21', port: 8080 }, weight: 1 },
-              ...{ maxconn: undefined, backup: false },
+              ...{ maxconn: undefined, backup: false, sendProxy: undefined },
             },
           ],
         },
@@ -182,10 +196,11 @@ log: {level: debug}
       slowStartMs: 30_000,
       onMarkedDown: 'shutdownSessions',
       drainTimeMs: 60_000,
+      frontDoor: openDoor,
       servers: [
         {
           ...{ name: 'x', address: { address: '2001:db8::21', port: 1 }, weight: 0 },
-          ...{ maxconn: 7, backup: true },
+          ...{ maxconn: 7, backup: true, sendProxy: undefined },
         },
       ],
     });

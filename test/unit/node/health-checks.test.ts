@@ -142,6 +142,10 @@ function serviceOf({ address, port }: WorkerServer, agentPort: number | undefine
     check: { ...intervals, rise: 1, fall: 1, address: undefined, port: undefined, probe: { kind: 'tcp' } },
     agent: agentPort === undefined ? undefined : agent,
     outlier: undefined,
+    frontDoor: {
+      ...{ acceptProxy: undefined, sni: undefined, alpn: [], clientHelloTimeoutMs: 5_000, deny: [], allow: undefined },
+      ...{ perSource: undefined, maxconn: undefined, backlog: 4_096 },
+    },
     queue: { length: 10_000, timeoutMs: 1_000 },
     ...{ allBackups: false, slowStartMs: undefined, onMarkedDown: undefined, drainTimeMs: undefined },
     timeouts: {
@@ -150,6 +154,8 @@ function serviceOf({ address, port }: WorkerServer, agentPort: number | undefine
     },
     tcp: { noDelay: true, keepalive: undefined, userTimeoutMs: 0 },
     retries: 3,
-    servers: [{ name: 's1', address: { address, port }, weight: 1, maxconn: undefined, backup: false }],
+    servers: [
+      { name: 's1', address: { address, port }, weight: 1, maxconn: undefined, backup: false, sendProxy: undefined },
+    ],
   };
 }
