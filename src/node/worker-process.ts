@@ -4,12 +4,12 @@ import { ProxyWorker, SharedCounts, relayDefaults, warmUp } from '../proxy/io/in
 import type { WorkerCommand, WorkerReport } from '../proxy/index.ts';
 import { keepCompiledCode, loadNative, silentLogger, systemClock, systemRandom } from '../runtime/index.ts';
 
-/** Kept back for listeners, the poller, IPC, and for whatever Node opens in between. */
+/** Kept back for listeners, the poller, IPC, and for whatever Node opens in between; at most half of all. */
 const descriptorsReserved = 128;
 
 const options = {
   ...relayDefaults,
-  connectionsMax: Math.floor((descriptorLimit() - descriptorsReserved) / 2),
+  connectionsMax: connectionsWith(descriptorLimit()),
 };
 const native = loadNative();
 const dependencies = { native, clock: systemClock, random: systemRandom };
@@ -44,7 +44,12 @@ await worker.start();
 // What was said until now is said again to the first that listens.
 process.on('message', (message) => worker.handle(message as WorkerCommand));
 
-/** How many descriptors this process may have (`ulimit -n`): a connection takes two. */
+/** A connection takes two. */
+function connectionsWith(descriptors: number): number {
+  return Math.floor((descriptors - Math.min(descriptorsReserved, descriptors / 2)) / 2);
+}
+
+/** How many descriptors this process may have (`ulimit -n`). */
 function descriptorLimit(): number {
   const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
   return line?.[1] === undefined ? 1_024 : Number(line[1]);
