@@ -24,6 +24,9 @@ const frontAddress = '10.9.0.10';
 /** Two clients, each an address of the client's host. */
 const [one, two] = ['10.9.0.31', '10.9.0.32'] as const;
 
+/** Refused, closed or reset, as curl happens to see it; 28 would be its word for a time-out. */
+const sentAway = /curl: \((7|35|52|56)\)/;
+
 describe('the front door of a pair', () => {
   let lab: Lab;
   let pair: Pair;
@@ -57,7 +60,7 @@ describe('the front door of a pair', () => {
   });
 
   it('refuses a trusted proxy that sends no header, and counts why', async () => {
-    await expect(get(lab, frontAddress, url(ports.toNginx))).rejects.toThrow('curl: (56)');
+    await expect(get(lab, frontAddress, url(ports.toNginx))).rejects.toThrow(sentAway);
     expect((await service(pair, 'to-nginx')).refused).toMatchObject({ 'proxy-signature': 1 });
   });
 
@@ -89,8 +92,8 @@ describe('the front door of a pair', () => {
   it('refuses names that nobody has, and what is not TLS', async () => {
     const name = 'other.example';
     const asked = get(lab, one, `https://${name}:${ports.tls}/`, ...resolving(name, virtualAddress, ports.tls));
-    await expect(asked).rejects.toThrow('curl: (35)');
-    await expect(get(lab, one, url(ports.tls))).rejects.toThrow('curl: (56)');
+    await expect(asked).rejects.toThrow(sentAway);
+    await expect(get(lab, one, url(ports.tls))).rejects.toThrow(sentAway);
     expect((await service(pair, 'tls-a')).refused).toMatchObject({ 'no-such-name': 1, 'not-tls': 1 });
   });
 
@@ -114,8 +117,8 @@ describe('the front door of a pair', () => {
 
   it('takes those who are allowed and not denied', async () => {
     expect(await get(lab, one, `${url(ports.lists)}who`)).toMatch(/^s[123]$/);
-    await expect(get(lab, two, `${url(ports.lists)}who`)).rejects.toThrow('curl: (56)');
-    await expect(get(lab, frontAddress, `${url(ports.lists)}who`)).rejects.toThrow('curl: (56)');
+    await expect(get(lab, two, `${url(ports.lists)}who`)).rejects.toThrow(sentAway);
+    await expect(get(lab, frontAddress, `${url(ports.lists)}who`)).rejects.toThrow(sentAway);
     expect((await service(pair, 'lists')).refused).toMatchObject({ denied: 2 });
   });
 });
@@ -252,8 +255,8 @@ function resolving(name: string, address: string, port: number): readonly string
 
 /** The subject of the certificate that OpenSSL's client is shown for a name. */
 async function subjectFor(lab: Lab, name: string): Promise<string> {
-  const target = `${virtualAddress}:${ports.tls}`;
-  const command = `openssl s_client -connect ${target} -servername ${name} </dev/null 2>/dev/null | openssl x509 -noout -subject`;
+  const client = `openssl s_client -connect ${virtualAddress}:${ports.tls} -servername ${name} </dev/null 2>/dev/null`;
+  const command = `${client} | openssl x509 -noout -subject`;
   return (await lab.host('client').exec(['sh', '-c', command], { timeoutMs: 10_000 })).stdout;
 }
 

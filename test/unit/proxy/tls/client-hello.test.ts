@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concatBytes, fromHex } from '../../../../src/base/index.ts';
@@ -129,32 +130,31 @@ describe('reading piece by piece', () => {
 
   it('comes to the same wherever the bytes are cut', () => {
     const start = fc.constantFrom('', '16', '1603', '160301', '1603010005', '160301000501', '80', '8000', '800001');
-    const parts = fc.tuple(start.map(fromHex), fc.uint8Array({ maxLength: 200 })).map((both) => concatBytes(...both));
-    const whole = fc.tuple(fc.domain(), fc.integer({ min: 1, max: 300 })).map(([host, size]) => helloFor(host, size));
+    const parts = fc.tuple(start.map(fromHex), fc.uint8Array({ maxLength: 80 })).map((both) => concatBytes(...both));
+    const host = fc.constantFrom('a', 'www.example.com', 'a-name.of-some.length.example.org');
+    const whole = fc.tuple(host, fc.integer({ min: 1, max: 130 })).map(([name, size]) => helloFor(name, size));
     const broken = fc.tuple(whole, fc.nat(), fc.nat(255)).map(([bytes, at, byte]) => {
       bytes[at % bytes.length] = byte;
       return bytes;
     });
     const input = fc.oneof(parts, whole, broken).filter((bytes) => bytes.length > 0);
-    fc.assert(
-      fc.property(input, fc.array(fc.integer({ min: 1, max: 40 })), (bytes, steps) => {
-        const reader = new ClientHelloReader();
-        let reading: HelloReading = { kind: 'incomplete', bytesNeeded: 1 };
-        let length = 0;
-        for (const step of [...steps, bytes.length]) {
-          length = Math.min(bytes.length, length + step);
-          reading = reader.read(bytes.subarray(0, length));
-          if (reading.kind !== 'incomplete') break;
-          expect(reading.bytesNeeded).toBeGreaterThan(length);
-          expect(reading.bytesNeeded).toBeLessThanOrEqual(helloBytesMax);
-        }
-        const atOnce = read(bytes.subarray(0, length));
-        expect(reading).toEqual(atOnce);
-      }),
-      { numRuns: fuzzRuns },
-    );
-  });
+    const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 5 });
+    fc.assert(fc.property(input, cuts, sameInPieces), { numRuns: fuzzRuns });
+  }, 60_000);
 });
+
+/** Whether reading it in pieces of these sizes, and then the rest, ends as reading at once does, asking sensibly. */
+function sameInPieces(bytes: Uint8Array, sizes: readonly number[]): boolean {
+  const reader = new ClientHelloReader();
+  let length = 0;
+  for (const size of [...sizes, bytes.length]) {
+    length = Math.min(bytes.length, length + size);
+    const reading = reader.read(bytes.subarray(0, length));
+    if (reading.kind !== 'incomplete') return isDeepStrictEqual(reading, read(bytes.subarray(0, length)));
+    if (reading.bytesNeeded <= length || reading.bytesNeeded > helloBytesMax) return false;
+  }
+  return read(bytes).kind === 'incomplete';
+}
 
 function read(bytes: Uint8Array): HelloReading {
   return new ClientHelloReader().read(bytes);
