@@ -37,8 +37,13 @@ export class Admission {
     this.#limits = known ?? new SourceLimits(spec.perSource, idleSourcesMax);
   }
 
+  /** Whether the client is one of those who are denied, or none of those who are allowed. */
+  denies(ip: Uint8Array): boolean {
+    return this.#deny.has(ip) || this.#allow?.has(ip) === false;
+  }
+
+  /** Counts a client that is not denied among those of its source, or says which limit of theirs it would pass. */
   admit(ip: Uint8Array, nowMs: number): Admitted {
-    if (this.#deny.has(ip) || this.#allow?.has(ip) === false) return { ok: false, reason: 'denied' };
     if (this.#limits === undefined) return anybody;
     const source = this.#limits.sourceOf(ip);
     const reason = this.#limits.admit(source, nowMs);

@@ -320,9 +320,11 @@ export class ProxyWorker implements Service {
 
   /** Takes a place of the service's for the client, or says why it gets none. */
   #admit(service: ServiceRuntime, ip: Uint8Array): Admittance {
+    const { admission } = service;
+    if (admission?.denies(ip) === true) return { ok: false, reason: 'denied' };
     if (!service.acquire()) return { ok: false, reason: 'maxconn' };
-    if (service.admission === undefined) return admitted;
-    const result = service.admission.admit(ip, this.#dependencies.clock.nowMs());
+    if (admission === undefined) return admitted;
+    const result = admission.admit(ip, this.#dependencies.clock.nowMs());
     if (!result.ok) service.release();
     return result;
   }

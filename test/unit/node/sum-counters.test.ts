@@ -24,6 +24,15 @@ describe('sumCounters', () => {
     expect(sums.get('web')?.servers).toMatchObject([{ server: 's1', connectionsTotal: 4 }]);
   });
 
+  it('adds up reasons that only some of the workers know', () => {
+    const [first, second] = [service('web', 1, []), service('web', 10, [])];
+    const sums = sumCounters([
+      worker({ ...first, refused: { ...first.refused, denied: 2, maxconn: 3 } }),
+      worker({ ...second, refused: { ...second.refused, denied: 5, 'no-such-name': 7 } }),
+    ]);
+    expect(sums.get('web')?.refused).toMatchObject({ 'no-server': 11, denied: 7, maxconn: 3, 'no-such-name': 7 });
+  });
+
   it('answers nothing for nobody', () => {
     expect(sumCounters([]).size).toBe(0);
   });

@@ -4,7 +4,8 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { WorkerServer, WorkerService } from '../../../../src/proxy/index.ts';
+import { encodeProxyHeader, openDoor } from '../../../../src/proxy/index.ts';
+import type { FrontDoor, WorkerServer, WorkerService } from '../../../../src/proxy/index.ts';
 import {
   RealTimeClock,
   deadServer,
@@ -20,6 +21,12 @@ import {
 
 type LogRecord = Readonly<Record<string, unknown>>;
 type Test = Awaited<ReturnType<typeof startLogged>>;
+
+const acceptProxy: FrontDoor['acceptProxy'] = { from: ['127.0.0.0/8'], timeoutMs: 3_000 };
+const header = encodeProxyHeader('v2', {
+  source: { ip: Uint8Array.of(192, 0, 2, 7), port: 4711 },
+  destination: { ip: Uint8Array.of(198, 51, 100, 1), port: 80 },
+});
 
 describe('a record', () => {
   it('tells of a connection that was served', async () => {
@@ -121,6 +128,42 @@ describe('a record', () => {
     if (!client.destroyed) await ended;
     const { ended: counted } = test.proxy.service();
     expect(Object.entries(counted).filter(([, count]) => count > 0)).toEqual([[record['cause'], 1]]);
+  });
+
+  it.each<{ name: string; frontDoor: Partial<FrontDoor>; sent?: Uint8Array; record: LogRecord }>([
+    {
+      name: 'is denied',
+      frontDoor: { deny: ['127.0.0.0/8'] },
+      record: { termination: 'PR', cause: 'denied', bytesIn: 0, bytesOut: 0, workerConnections: 0 },
+    },
+    {
+      name: 'says nothing',
+      frontDoor: { acceptProxy: { from: ['127.0.0.0/8'], timeoutMs: 100 } },
+      record: { termination: 'cR', cause: 'proxy-timeout' },
+    },
+    {
+      name: 'is denied by the address that a proxy has given',
+      frontDoor: { acceptProxy, deny: ['192.0.2.0/24'] },
+      sent: header,
+      record: { termination: 'PR', cause: 'denied', client: '192.0.2.7:4711' },
+    },
+  ])('tells of a client that was refused at the door: $name', async ({ frontDoor, sent, record }) => {
+    const { proxy, records } = await startLogged([], { frontDoor: { ...openDoor, ...frontDoor } });
+    const client = proxy.connect();
+    if (sent !== undefined) client.write(sent);
+    await nextError(client);
+    await until(() => records().length === 1);
+    expect(records()).toMatchObject([{ service: 'web', ...record }]);
+    expect(proxy.service().connectionsTotal).toBe(0);
+  });
+
+  it('names the client that a proxy has named', async () => {
+    const { proxy, records } = await startLogged([await startEchoServer('s1')], {
+      frontDoor: { ...openDoor, acceptProxy },
+    });
+    proxy.connect().end(header);
+    await until(() => records().length === 1);
+    expect(records()).toMatchObject([{ client: '192.0.2.7:4711', cause: 'completed', bytesIn: 0 }]);
   });
 
   it('is written for connections that are ended by stopping, before the worker has stopped', async () => {

@@ -1,8 +1,10 @@
 /** The door of a worker with real sockets: PROXY headers in and out, routes by name, limits. */
 import { once } from 'node:events';
+import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { concatBytes, fromHex } from '../../../../src/base/index.ts';
+import { SharedCounts, createSharedMemory } from '../../../../src/proxy/io/index.ts';
 import { encodeProxyHeader, openDoor } from '../../../../src/proxy/index.ts';
 import type { FrontDoor, WorkerServer, WorkerService } from '../../../../src/proxy/index.ts';
 import type { Native } from '../../../../src/runtime/index.ts';
@@ -318,6 +320,31 @@ describe('services that share an address and port', () => {
     expect(text(await nextBytes(third, 2))).toBe('a:');
   });
 
+  it('drain only when the last silent client has been served or sent away', async () => {
+    const { proxy, port } = await startByName();
+    const silent = connectTo(ownAddress, port);
+    await once(silent, 'connect');
+    await turns();
+    proxy.worker.handle({ kind: 'drain' });
+    expect(proxy.reports.some((report) => report.kind === 'drained')).toBe(false);
+    proxy.clock.advance(5_100);
+    expect(proxy.reports.some((report) => report.kind === 'drained')).toBe(true);
+  });
+
+  it('serve who was waiting at a listener that is closed', async () => {
+    const server = await startNamedServer('s1');
+    const proxy = await startProxy([server]);
+    const socket = proxy.connect();
+    const answer = nextData(socket);
+    // Node connects in the next tick; the kernel lets the client in before the worker hears of it.
+    await new Promise<void>((resolve) => {
+      process.nextTick(resolve);
+    });
+    expect(proxy.service().connectionsTotal).toBe(0);
+    proxy.configure();
+    expect(await answer).toBe('s1');
+  });
+
   it('are reset with their silent clients when the address goes', async () => {
     const { proxy, port } = await startByName();
     const silent = connectTo(ownAddress, port);
@@ -334,7 +361,20 @@ describe('admission', () => {
     const proxy = await startProxy([server], { service: { frontDoor: door({ allow: [`${clientAddress}/32`] }) } });
     expect(await nextError(proxy.connect({ localAddress: otherSource }))).toBe('ECONNRESET');
     expect(await nextData(proxy.connect())).toBe('s1');
-    expect(proxy.service()).toMatchObject({ connectionsTotal: 1, refused: { denied: 1 } });
+    const { connectionsTotal, connectionsCurrent, ended, refused } = proxy.service();
+    expect({ connectionsTotal, refused }).toMatchObject({ connectionsTotal: 1, refused: { denied: 1 } });
+    const endedTotal = Object.values(ended).reduce((a, b) => a + b);
+    expect(connectionsCurrent + endedTotal).toBe(connectionsTotal);
+  });
+
+  it('does not take a place from others for who is denied', async () => {
+    const proxy = await startProxy([await startNamedServer('s1')], {
+      service: { frontDoor: door({ connectionsMax: 1, deny: [`${otherSource}/32`] }) },
+    });
+    await nextData(proxy.connect());
+    expect(await nextError(proxy.connect({ localAddress: otherSource }))).toBe('ECONNRESET');
+    expect(proxy.service().refused).toMatchObject({ denied: 1 });
+    expect(proxy.service().refused.maxconn).toBeUndefined();
   });
 
   it('lets a source have its connections at once, whose end makes room', async () => {
@@ -383,6 +423,47 @@ describe('admission', () => {
     await until(() => proxy.service().connectionsCurrent === 1);
     expect(await nextData(proxy.connect())).toBe('s1');
     expect(proxy.service().refused).toMatchObject({ maxconn: 1 });
+  });
+});
+
+describe('two workers of a service with maxconn', () => {
+  it('have so many clients together, and lose none of the places that the other one gives back', async () => {
+    const limit = 5;
+    const memory = createSharedMemory(native, 2);
+    onTestFinished(() => closeSync(memory.fd));
+    const counts = new SharedCounts(native, memory);
+    const server = await startNamedServer('s1');
+    const group = await Promise.all(
+      [0, 1].map((worker) =>
+        startProxy([server], {
+          peers: { counts, worker, bells: [] },
+          service: { frontDoor: door({ connectionsMax: limit, slot: 1, workers: 2 }) },
+        }),
+      ),
+    );
+    const served = async (): Promise<readonly Socket[]> => {
+      const sockets = Array.from({ length: 20 }, (_, index) => group[index % 2]?.connect()).filter(
+        (one) => one !== undefined,
+      );
+      const ends = await Promise.all(sockets.map((socket) => Promise.race([nextData(socket), nextError(socket)])));
+      return sockets.filter((_, index) => ends[index] === 's1');
+    };
+    const first = await served();
+    expect(first).toHaveLength(limit);
+    expect(counts.slot(1, 0).held).toBe(limit);
+    for (const socket of first) socket.resetAndDestroy();
+    await until(() => counts.slot(1, 0).held === 0);
+    expect(await served()).toHaveLength(limit);
+    const refused = group.map((proxy) => proxy.service().refused.maxconn ?? 0);
+    expect(refused.reduce((a, b) => a + b)).toBe(40 - 2 * limit);
+  });
+
+  it('count those as well who came before there was a limit', async () => {
+    const proxy = await startProxy([await startNamedServer('s1')]);
+    await nextData(proxy.connect());
+    proxy.configure({ ...proxy.spec, frontDoor: door({ connectionsMax: 1 }) });
+    expect(await nextError(proxy.connect())).toBe('ECONNRESET');
+    expect(proxy.service()).toMatchObject({ connectionsTotal: 1, connectionsCurrent: 1, refused: { maxconn: 1 } });
   });
 });
 
