@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { endCauses, terminationCode } from '../../../src/proxy/index.ts';
+import { endCauses, refusalCode, terminationCode } from '../../../src/proxy/index.ts';
 
 const operations = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
 
@@ -13,5 +13,16 @@ describe('termination codes', () => {
     const possible = (['choosing', 'connecting', 'relaying'] as const).map((phase) => terminationCode(cause, phase));
     for (const code of told) expect(possible).toContain(code.replace(/[` ]/g, ''));
     expect(told.length).toBeGreaterThan(0);
+  });
+
+  it.each([
+    ...['denied', 'maxconn', 'source-connections', 'source-rate', 'proxy-timeout', 'tls-timeout', 'proxy-cut'],
+    ...['tls-cut', 'no-such-name', 'not-tls', 'too-many-silent'],
+  ] as const)('of clients refused at the door for %s are those that docs/operations.md tells', (reason) => {
+    const row = operations
+      .split('\n')
+      .map((line) => line.split('|'))
+      .find(([, reasons = '']) => reasons.includes(`\`${reason}\``));
+    expect(row?.[2]?.trim()).toBe(`\`${refusalCode(reason)}\``);
   });
 });
