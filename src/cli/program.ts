@@ -2,6 +2,8 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../runtime/index.ts';
 import type { FailoverOptions } from './failover.ts';
+import type { ReloadOptions } from './reload.ts';
+import type { StickListOptions } from './stick.ts';
 
 /** 0 done, 1 refused or failed, 2 wrong usage. */
 export type ExitCode = 0 | 1 | 2;
@@ -38,6 +40,7 @@ function buildProgram(exit: (code: ExitCode) => void): Command {
   addFileCommands(program, exit);
   addStatusCommands(program);
   addOperatorCommands(program, exit);
+  addStickCommands(program);
   return program;
 }
 
@@ -47,7 +50,9 @@ function addFileCommands(program: Command, exit: (code: ExitCode) => void): void
   );
   program
     .command('run')
-    .description('run a node in the foreground; SIGTERM hands over and ends it, a second one ends it at once')
+    .description(
+      'run a node in the foreground; SIGTERM hands over and ends it, a second one ends it at once; SIGHUP reloads',
+    )
     .addOption(configOption)
     .option('--node <name>', 'which of the nodes this is (default: the host name)')
     .action(async (options: { config: string; node?: string }) => {
@@ -99,6 +104,12 @@ function addOperatorCommands(program: Command, exit: (code: ExitCode) => void): 
     .action(async (options: FailoverOptions) => {
       exit(await (await import('./failover.ts')).failover(options));
     });
+  nodeCommand(program, 'reload', 'apply the changed configuration file, all of it or nothing; drops no connection')
+    .option('-c, --config <file>', 'with --dry-run: another file than the one that the node was started with')
+    .option('--dry-run', 'print what would change, and change nothing')
+    .action(async (options: ReloadOptions) => {
+      exit(await (await import('./reload.ts')).reload(options));
+    });
   const server = program.command('server').description('show servers and take them in and out of use, on both nodes');
   nodeCommand(server, 'list', 'list the servers')
     .argument('[service]')
@@ -119,6 +130,21 @@ function addOperatorCommands(program: Command, exit: (code: ExitCode) => void): 
       (await import('./server.ts')).change(options, { service, server: name, action, overMs: options.over }),
     );
   }
+  nodeCommand(server, 'add', 'add a server until it is removed, on both nodes; write it into the file to keep it')
+    .argument('<service>')
+    .argument('<name>')
+    .argument('<address>', "IP address, with a port unless it is that of the service's first server")
+    .option('--weight <weight>', '0 to 256', parseWeight)
+    .action(async (service: string, name: string, address: string, options: NodeOptions & { weight?: number }) =>
+      (await import('./server.ts')).add(options, { service, name, address, weight: options.weight }),
+    );
+  nodeCommand(server, 'remove', 'remove a server that was added; its connections go on until they end')
+    .argument('<service>')
+    .argument('<server>')
+    .option('--force', 'reset its connections')
+    .action(async (service: string, name: string, options: NodeOptions & { force?: boolean }) =>
+      (await import('./server.ts')).remove(options, { service, server: name, force: options.force === true }),
+    );
   nodeCommand(server, 'weight', 'change the weight; without one, back to the configured weight')
     .argument('<service>')
     .argument('<server>')
@@ -126,6 +152,24 @@ function addOperatorCommands(program: Command, exit: (code: ExitCode) => void): 
     .action(async (service: string, name: string, weight: number | undefined, options: NodeOptions) =>
       (await import('./server.ts')).change(options, { service, server: name, action: 'weight', weight }),
     );
+}
+
+function addStickCommands(program: Command): void {
+  const stick = program.command('stick').description('show which server clients are sticky to, and clear that');
+  nodeCommand(stick, 'list', 'list the clients that are remembered')
+    .argument('[service]')
+    .option('--source <address>', 'only this client')
+    .action(async (service: string | undefined, options: StickListOptions) =>
+      (await import('./stick.ts')).list(options, service),
+    );
+  const clear = nodeCommand(stick, 'clear', 'forget a client of a service, or all of them, on both nodes')
+    .argument('<service>')
+    .argument('[source]', 'the address of the client')
+    .option('--all', 'all clients of the service');
+  clear.action(async (service: string, source: string | undefined, options: NodeOptions & { all?: boolean }) => {
+    if ((source === undefined) !== (options.all === true)) clear.error('error: name a source, or --all');
+    await (await import('./stick.ts')).clear(options, service, source);
+  });
 }
 
 function nodeCommand(parent: Command, name: string, description: string): Command {

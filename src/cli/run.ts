@@ -1,23 +1,50 @@
+import { resolve } from 'node:path';
 import { formatProblem } from '../config/index.ts';
 import { checkKeyFiles, loadConfig, readKey } from '../config/io/index.ts';
-import type { Config } from '../config/index.ts';
+import type { Config, Problem } from '../config/index.ts';
 import { TandemNode, nodeOf } from '../node/index.ts';
+import type { Loaded } from '../node/index.ts';
+import { OperatorError } from '../runtime/index.ts';
+import { fail, ok } from '../base/index.ts';
+import type { Result } from '../base/index.ts';
 import type { ExitCode } from './program.ts';
 
-/** Runs a node until it is told to stop: SIGTERM and SIGINT hand over first, a second signal ends it at once. */
+/** Runs a node until it is told to stop: SIGTERM and SIGINT hand over first, a second one ends it; SIGHUP reloads. */
 export async function run(path: string, nodeName: string | undefined): Promise<ExitCode> {
-  const config = await loadOrExplain(path);
-  if (config === undefined) return 1;
-  const identity = nodeOf(config, path, nodeName);
-  const key = config.sync === undefined ? undefined : await readKey(config.sync.keyFile);
-  const node = new TandemNode({ config, identity, key, hmacKeys: await readHmacKeys(config) });
+  const loaded = await readConfig(path);
+  if (!loaded.ok) {
+    for (const problem of loaded.reason) process.stderr.write(`${formatProblem(problem)}\n`);
+    return 1;
+  }
+  const identity = nodeOf(loaded.value.config, path, nodeName);
+  const node = new TandemNode({ ...loaded.value, identity, path: resolve(path), readConfig });
   const stopped = untilSignal();
-  // Node would end at once; operators of other balancers send it to reload.
-  process.on('SIGHUP', () => process.stderr.write('tandem: SIGHUP is ignored; restart to apply a configuration\n'));
+  process.on('SIGHUP', () => void reload(node));
   await node.start();
   const exitCode = await Promise.race([stopped.then(() => 0 as const), node.failed.then(() => 1 as const)]);
   await node.stop();
   return exitCode;
+}
+
+/** What came of it is in the log and among the events; what is wrong with the file is said here as at the start. */
+async function reload(node: TandemNode): Promise<void> {
+  try {
+    const { problems } = await node.reload();
+    for (const problem of problems) process.stderr.write(`${formatProblem(problem)}\n`);
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    process.stderr.write(`tandem: ${error.line}\n`);
+  }
+}
+
+async function readConfig(path: string): Promise<Result<Loaded, readonly Problem[]>> {
+  const loaded = await loadConfig(path);
+  if (!loaded.ok) return loaded;
+  const config = loaded.value;
+  const problems = await checkKeyFiles(config, path);
+  if (problems.length > 0) return fail(problems);
+  const key = config.sync === undefined ? undefined : await readKey(config.sync.keyFile);
+  return ok({ config, key, hmacKeys: await readHmacKeys(config) });
 }
 
 async function readHmacKeys(config: Config): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -25,13 +52,6 @@ async function readHmacKeys(config: Config): Promise<ReadonlyMap<string, Uint8Ar
   const keys = new Map<string, Uint8Array>();
   for (const file of files) keys.set(file, await readKey(file));
   return keys;
-}
-
-async function loadOrExplain(path: string): Promise<Config | undefined> {
-  const loaded = await loadConfig(path);
-  const problems = loaded.ok ? await checkKeyFiles(loaded.value, path) : loaded.reason;
-  for (const problem of problems) process.stderr.write(`${formatProblem(problem)}\n`);
-  return loaded.ok && problems.length === 0 ? loaded.value : undefined;
 }
 
 function untilSignal(): Promise<void> {

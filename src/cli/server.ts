@@ -5,6 +5,13 @@ import type { NodeOptions } from './program.ts';
 import { print, printJson } from './render.ts';
 import { fetchStatus, renderServers } from './status.ts';
 
+export type NewServer = {
+  readonly service: string;
+  readonly name: string;
+  readonly address: string;
+  readonly weight?: number | undefined;
+};
+
 export type Change = {
   readonly service: string;
   readonly server: string;
@@ -24,13 +31,28 @@ export async function list(options: NodeOptions, name: string | undefined): Prom
 }
 
 export async function change(options: NodeOptions, body: Change): Promise<void> {
+  await post(options, '/server', body.service, body);
+}
+
+export async function add(options: NodeOptions, body: NewServer): Promise<void> {
+  await post(options, '/server/add', body.service, body);
+}
+
+export async function remove(
+  options: NodeOptions,
+  body: { readonly service: string; readonly server: string; readonly force: boolean },
+): Promise<void> {
+  await post(options, '/server/remove', body.service, body);
+}
+
+async function post(options: NodeOptions, path: string, service: string, body: object): Promise<void> {
   const { services } = await callNode<StatusDocument>(
     { socketDirectory: options.socket, node: options.node },
-    { method: 'POST', path: '/server', body },
+    { method: 'POST', path, body },
   );
   show(
     options,
-    services.filter((service) => service.name === body.service),
+    services.filter(({ name }) => name === service),
   );
 }
 

@@ -1,5 +1,6 @@
 import { systemClock } from '../runtime/index.ts';
 import type {
+  DiscoveryStatus,
   PeerStatus,
   ServerStatus,
   ServiceStatus,
@@ -96,9 +97,15 @@ function renderService(service: ServiceStatus): string {
     ...(service.queuedMax === 0
       ? []
       : [`  queue: ${service.queued} waiting, ${service.queuedMax} at most (of ${service.queueLength})`]),
+    ...service.discoveries.filter(({ trouble }) => trouble !== undefined).map(renderTrouble),
     ...(service.stickEntries === undefined ? [] : [`  stick table: ${service.stickEntries} entries`]),
   ];
   return [...lines, indent(renderServers(service))].join('\n');
+}
+
+function renderTrouble({ asks, trouble = '', servers, nextLookupInMs }: DiscoveryStatus): string {
+  const next = duration(nextLookupInMs);
+  return `  ! DNS does not find ${asks} (${trouble}): ${servers} servers as known before, next try in ${next}`;
 }
 
 export function renderServers(service: ServiceStatus): string {
@@ -110,7 +117,7 @@ export function renderServers(service: ServiceStatus): string {
       'LAST CHECK',
     ],
     ...service.servers.map((server) => [
-      server.name,
+      server.origin === 'file' ? server.name : `${server.name} (${server.origin})`,
       server.address,
       healthOf(server),
       server.state,

@@ -2,12 +2,16 @@
 
 import { agentOf, checkOf, outlierOf } from './check-config.ts';
 import type { AgentConfig, CheckConfig, OutlierConfig } from './check-config.ts';
+import { serverOrDiscovery } from './dns-schema.ts';
+import type { DiscoveryConfig } from './dns-schema.ts';
 import type { Endpoint } from './endpoint.ts';
 import { frontDoorOf } from './front-door-config.ts';
 import type { FrontDoorConfig } from './front-door-config.ts';
 import { virtualRouterOf } from './router-config.ts';
 import type { SyncGroupConfig, VirtualRouterConfig } from './router-config.ts';
 import type { ConfigFile } from './schema.ts';
+import { stickOf } from './stick-schema.ts';
+import type { StickConfig } from './stick-schema.ts';
 
 export type Config = {
   /** One or two, in the order of the file. */
@@ -17,6 +21,8 @@ export type Config = {
   readonly virtualRouters: readonly VirtualRouterConfig[];
   readonly syncGroups: readonly SyncGroupConfig[];
   readonly services: readonly ServiceConfig[];
+  /** DNS servers to ask; empty: those of the host. */
+  readonly resolvers: readonly Endpoint[];
   readonly proxy: { readonly workers: number | 'auto' };
   readonly admin: {
     /** Directory of `<node>.sock`. */
@@ -47,7 +53,7 @@ export type ServiceConfig = {
   readonly listen: Endpoint;
   readonly mode: 'proxy';
   readonly balance: 'roundrobin' | 'leastconn' | 'random' | 'source' | 'maglev' | 'leasttime' | 'first';
-  readonly stick: { readonly by: 'source'; readonly ttlMs: number } | undefined;
+  readonly stick: StickConfig | undefined;
   /** Undefined: the servers are not checked and count as up. */
   readonly check: CheckConfig | undefined;
   /** Undefined: the servers have none. */
@@ -83,7 +89,11 @@ export type ServiceConfig = {
   /** Undefined: the connections of a server that drains go on. */
   readonly drainTimeMs: number | undefined;
   readonly frontDoor: FrontDoorConfig;
+  /** For servers that say nothing of it; undefined: they get no PROXY protocol header. */
+  readonly sendProxy: 'v1' | 'v2' | undefined;
   readonly servers: readonly ServerConfig[];
+  /** Names that stand for more servers. */
+  readonly discoveries: readonly DiscoveryConfig[];
 };
 
 export type ServerConfig = {
@@ -98,7 +108,7 @@ export type ServerConfig = {
   /** Undefined: no limit. */
   readonly maxconn: number | undefined;
   readonly backup: boolean;
-  /** Undefined: it gets no PROXY protocol header. */
+  /** Undefined: as for all servers of the service. */
   readonly sendProxy: 'v1' | 'v2' | undefined;
 };
 
@@ -116,6 +126,7 @@ export function configOf(file: ConfigFile): Config {
     ),
     syncGroups: file.syncGroups,
     services: file.services.map(serviceOf),
+    resolvers: file.resolvers,
     proxy: file.proxy,
     admin: { socket: file.admin.socket, listen: file.admin.listen },
     log: { level: file.log.level, access: accessLogOf(file.log.access) },
@@ -129,12 +140,13 @@ function accessLogOf(access: ConfigFile['log']['access']): Config['log']['access
 
 function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {
   const { stick, check, agent, outlier, timeouts } = service;
+  const entries = service.servers.map(serverOrDiscovery);
   return {
     name: service.name,
     listen: service.listen,
     mode: service.mode,
     balance: service.balance,
-    stick: stick && { by: stick.by, ttlMs: stick.ttl },
+    stick: stick && stickOf(stick),
     check: check === false ? undefined : checkOf(check),
     agent: agent && agentOf(agent),
     outlier: outlier && outlierOf(outlier),
@@ -158,11 +170,9 @@ function serviceOf(service: ConfigFile['services'][number]): ServiceConfig {
     onMarkedDown: service.onMarkedDown,
     drainTimeMs: service.drainTime,
     frontDoor: frontDoorOf(service),
-    servers: service.servers.map((server) => ({
-      ...server,
-      maxconn: server.maxconn,
-      sendProxy: server.sendProxy ?? service.sendProxy,
-    })),
+    sendProxy: service.sendProxy,
+    servers: entries.flatMap((entry) => ('server' in entry ? [entry.server] : [])),
+    discoveries: entries.flatMap((entry) => ('discovery' in entry ? [entry.discovery] : [])),
   };
 }
 

@@ -9,6 +9,7 @@ import { checkFirstServers } from './cross-check-capacity.ts';
 import { checkFrontDoors } from './cross-check-front-door.ts';
 import { checkNames, checkNodeMaps } from './cross-check-names.ts';
 import { checkAddresses, checkFamilies, checkListeners, checkVrids } from './cross-check-network.ts';
+import { checkServerKinds } from './cross-check-servers.ts';
 import { checkSyncGroups, checkTrackers, checkVersions } from './cross-check-routers.ts';
 import type { FileDraft } from './draft.ts';
 import type { Finding } from './problem.ts';
@@ -29,6 +30,7 @@ export function crossCheck(file: FileDraft): readonly Finding[] {
     checkVrids,
     checkListeners,
     checkFrontDoors,
+    checkServerKinds,
     checkVersions,
     checkTrackers,
     checkSyncGroups,

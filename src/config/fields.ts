@@ -30,6 +30,9 @@ const ipPattern = /^[0-9A-Fa-f:.]{2,45}$/;
 const prefixPattern = /^[0-9A-Fa-f:.]{2,45}(?:\/[0-9]{1,3})?$/;
 /** Some word, and nothing that means something to a shell. */
 const commandPattern = /^(?=.*\S)[^\0\n'"`$|&;<>\\]{1,4096}$/;
+const dnsLabel = '[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?';
+const dnsNamePattern = new RegExp(`^(?=.{1,254}$)${dnsLabel}(?:\\.${dnsLabel})*\\.?$`);
+const resolverPattern = /^[0-9A-Fa-f:.[\]]{2,53}$/;
 const pathPattern = /^\/[^\0]*$/;
 
 export function name(about: string, example: string) {
@@ -132,6 +135,32 @@ export function endpoint(about: string, example: string) {
     pattern: endpointPattern,
     read: parseEndpoint,
     advise: portFor,
+  });
+}
+
+/** A name to be looked up, in lower case and without the dot at its end. */
+export function dnsName(about: string, example: string) {
+  return text({
+    about,
+    expected: 'a DNS name of at most 253 letters, digits, dots, dashes and underscores',
+    example,
+    pattern: dnsNamePattern,
+    read: (value) => (parseIp(value) === undefined ? value.toLowerCase().replace(/\.$/, '') : undefined),
+    advise: (value) => (isText(value) && parseIp(value) !== undefined ? 'write it as address' : undefined),
+  });
+}
+
+/** A DNS server: an address with or without a port, 53 if it says none. */
+export function resolverAddress(about: string, example: string) {
+  return text<Endpoint>({
+    about,
+    expected: 'an IP address, with or without a port',
+    example,
+    pattern: resolverPattern,
+    read(value) {
+      const bytes = parseIp(value);
+      return bytes === undefined ? parseEndpoint(value) : { address: formatIp(bytes), port: 53 };
+    },
   });
 }
 

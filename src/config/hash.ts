@@ -21,8 +21,8 @@ export function configHash(config: Config): string {
 }
 
 /** JSON with sorted keys; keys without a value are left out, as JSON does. */
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) => {
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value ?? null, (_key, part: unknown) => {
     if (typeof part !== 'object' || part === null || Array.isArray(part)) return part;
     return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
   });

@@ -1,5 +1,8 @@
 export type { AgentConfig, CheckConfig, ExpectStepConfig, OutlierConfig, ProbeConfig } from './check-config.ts';
 export type { Config, NodeConfig, ServerConfig, ServiceConfig, SyncConfig } from './config.ts';
+export type { ConfigChange } from './diff.ts';
+export { diffConfig, formatChange, needsRestart } from './diff.ts';
+export type { DiscoveryConfig, Lookup } from './dns-schema.ts';
 export type { Position } from './document.ts';
 export { parseDuration } from './duration.ts';
 export type { Endpoint } from './endpoint.ts';
@@ -19,3 +22,5 @@ export type {
   VirtualRouterConfig,
 } from './router-config.ts';
 export { configWarnings } from './warnings.ts';
+export { readServer } from './read-server.ts';
+export type { StickConfig } from './stick-schema.ts';

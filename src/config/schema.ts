@@ -18,13 +18,12 @@ import { agent, check, outlier, serverCheckShape } from './check-schema.ts';
 import { frontDoorShape, sendProxy } from './front-door-schema.ts';
 import { accessLog } from './log-schema.ts';
 import { syncGroup, virtualRouter } from './router-schema.ts';
+import { dnsKeys, resolvers } from './dns-schema.ts';
+import { stick } from './stick-schema.ts';
 import { keepalive, noDelay, tcpUserTimeout } from './tcp-schema.ts';
 import { timeouts } from './timeouts-schema.ts';
 
 const second = 1_000;
-const minute = 60 * second;
-const hour = 60 * minute;
-const day = 24 * hour;
 
 /** The defaults that depend on other values; all others stand with their keys below. */
 export const dependentDefaults = {
@@ -61,11 +60,12 @@ const sync = section(
   '{keyFile: /etc/tandem/sync.key}',
 );
 
-const server = section(
-  'One server behind a service.',
+export const server = section(
+  'One server behind a service, or a DNS name that stands for several.',
   {
     name: name('Name of the server; unique in its service.', 's1'),
-    address: endpoint('IP address and port; of the family of `listen`.', "'10.9.0.21:8080'"),
+    address: endpoint('IP address and port; of the family of `listen`.', "'10.9.0.21:8080'").optional(),
+    ...dnsKeys,
     weight: integer('Share of the connections, in relation to the other servers; 0: none.', 0, 256, 1).prefault(1),
     ...serverCheckShape,
     ...serverCapacity,
@@ -89,14 +89,7 @@ const service = section(
       'leasttime',
       'first',
     ]).prefault('roundrobin'),
-    stick: section(
-      'Sends a client to the server that it had before.',
-      {
-        by: choice("What a client is known by: the connection's source address.", ['source']),
-        ttl: duration('How long a client is remembered.', { minMs: second, maxMs: 30 * day }, '30m').prefault('30m'),
-      },
-      '{by: source}',
-    ).optional(),
+    stick: stick.optional(),
     check: z
       .union([z.literal(false), check])
       .describe('Health check of the servers; `false` switches it off.')
@@ -141,6 +134,7 @@ export const fileSchema = section(
       '[{name: all, virtualRouters: [inside, outside]}]',
     ).prefault([]),
     services: list('The services.', service, 0, 1024, '[]').prefault([]),
+    resolvers: resolvers.prefault([]),
     proxy: section('The proxy.', { workers: workers.prefault('auto') }, '{workers: auto}').prefault({}),
     admin: section(
       'Where the node is operated and watched.',

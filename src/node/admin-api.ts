@@ -9,7 +9,10 @@ import { fastify } from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Service } from '../runtime/index.ts';
+import type { NewServer } from './added-servers.ts';
 import type { EventLog, NodeEvent } from './events.ts';
+import type { ReloadReport, ReloadRequest } from './reloader.ts';
+import type { StickList, StickQuery } from './service-manager.ts';
 import type { FailoverReport, StatusDocument } from './status-document.ts';
 
 export type ServerAction =
@@ -21,6 +24,8 @@ export type FailoverRequest = {
   /** The node that shall be active; undefined: the one that is not. */
   readonly to: string | undefined;
   readonly force: boolean;
+  /** Also to a peer that has another configuration; everything else is asked for as without `force`. */
+  readonly mayDiffer?: boolean;
   readonly timeoutMs: number;
   /** Only these virtual routers, of those that the other node holds; undefined: all of them. */
   readonly routers?: readonly string[] | undefined;
@@ -31,6 +36,11 @@ export type NodeControl = {
   status(): Promise<StatusDocument>;
   failover(request: FailoverRequest): Promise<FailoverReport>;
   setServer(service: string, server: string, change: ServerAction): void;
+  reload(request: ReloadRequest): Promise<ReloadReport>;
+  addServer(server: NewServer): void;
+  removeServer(service: string, server: string, force: boolean): Promise<void>;
+  sticks(wanted: StickQuery): StickList;
+  clearSticks(service: string, source: string | undefined): number;
   metrics(): Promise<string>;
 };
 
@@ -84,6 +94,9 @@ export class AdminApi implements Service {
     const server = this.#createServer();
     this.#addReadRoutes(server);
     this.#addWriteRoutes(server);
+    this.#addReload(server);
+    this.#addSticks(server);
+    this.#addServers(server);
     // The socket must never be open to others, not even for the moment between bind and chmod.
     const previousMask = process.umask(0o177);
     try {
@@ -157,6 +170,43 @@ export class AdminApi implements Service {
     );
   }
 
+  #addReload(server: FastifyInstance): void {
+    server.post<{ Body: { path?: string; dryRun?: boolean } }>('/reload', { schema: reloadSchema }, (request) =>
+      this.#control.reload({ path: request.body.path, isDryRun: request.body.dryRun ?? false }),
+    );
+  }
+
+  #addServers(server: FastifyInstance): void {
+    server.post<{ Body: NewServer }>('/server/add', { schema: newServerSchema }, async (request) => {
+      this.#control.addServer(request.body);
+      return this.#control.status();
+    });
+    server.post<{ Body: { service: string; server: string; force?: boolean } }>(
+      '/server/remove',
+      { schema: oldServerSchema },
+      async (request) => {
+        const { service, server: name, force = false } = request.body;
+        await this.#control.removeServer(service, name, force);
+        return this.#control.status();
+      },
+    );
+  }
+
+  #addSticks(server: FastifyInstance): void {
+    server.get<{ Querystring: StickQuery }>('/sticks', { schema: stickQuerySchema }, async (request) => {
+      const { service, source } = request.query;
+      return Promise.resolve(this.#control.sticks({ service, source }));
+    });
+    server.post<{ Body: { service: string; source?: string } }>(
+      '/sticks/clear',
+      { schema: stickClearSchema },
+      async (request) => {
+        const { service, source } = request.body;
+        return Promise.resolve({ cleared: this.#control.clearSticks(service, source) });
+      },
+    );
+  }
+
   /** With `wait`, answers when there is at least one event, or with none after a while: a follower asks again. */
   async #eventsAfter(sequence: number, wait: boolean, request: NodeJS.EventEmitter): Promise<readonly NodeEvent[]> {
     const events = this.#events.after(sequence);
@@ -188,6 +238,46 @@ const failoverSchema = {
   },
 };
 
+const reloadSchema = {
+  body: {
+    type: 'object',
+    additionalProperties: false,
+    properties: { path: { type: 'string', maxLength: 4_096 }, dryRun: { type: 'boolean' } },
+  },
+};
+
+const newServerSchema = {
+  body: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['service', 'name', 'address'],
+    properties: {
+      service: { type: 'string', maxLength: 64 },
+      name: { type: 'string', maxLength: 64 },
+      address: { type: 'string', maxLength: 64 },
+      weight: { type: 'integer' },
+    },
+  },
+};
+const oldServerSchema = {
+  body: {
+    type: 'object',
+    additionalProperties: false,
+    required: ['service', 'server'],
+    properties: {
+      service: { type: 'string', maxLength: 64 },
+      server: { type: 'string', maxLength: 128 },
+      force: { type: 'boolean' },
+    },
+  },
+};
+
+const stickNames = { service: { type: 'string', maxLength: 64 }, source: { type: 'string', maxLength: 64 } };
+const stickQuerySchema = { querystring: { type: 'object', additionalProperties: false, properties: stickNames } };
+const stickClearSchema = {
+  body: { type: 'object', additionalProperties: false, required: ['service'], properties: stickNames },
+};
+
 const serverSchema = {
   body: {
     type: 'object',
@@ -195,7 +285,7 @@ const serverSchema = {
     required: ['service', 'server', 'action'],
     properties: {
       service: { type: 'string', maxLength: 64 },
-      server: { type: 'string', maxLength: 64 },
+      server: { type: 'string', maxLength: 128 },
       action: { enum: ['drain', 'ready', 'maint', 'weight'] },
       weight: { type: 'integer', minimum: 0, maximum: 256 },
       overMs: { type: 'number', minimum: 0, maximum: 604_800_000 },

@@ -24,7 +24,8 @@ export type EventKind =
   | 'failover'
   | 'process'
   | 'tracker'
-  | 'hook';
+  | 'hook'
+  | 'config';
 
 const eventsMax = 1_000;
 

@@ -28,7 +28,7 @@ type FaultKind = 'link-down' | 'fault' | 'group';
 
 type Member = {
   readonly name: string;
-  readonly group: string | undefined;
+  group: string | undefined;
   isLinkUp: boolean;
   /** Whether its adverts have an address to leave from. */
   hasSource: boolean;
@@ -74,6 +74,26 @@ export class Fitness {
     this.#change(name, () => undefined);
     const early = this.#earlyHealths.get(name);
     if (early !== undefined) this.onHealth(name, early);
+  }
+
+  /** Another group from now on, or none. Where the others are is followed with the next transition. */
+  regroup(name: string, group: string | undefined): void {
+    const member = this.#members.get(name);
+    if (member === undefined || member.group === group) return;
+    const left = this.#groupOf(member).filter((other) => other !== member);
+    member.group = group;
+    for (const other of [...left, ...this.#groupOf(member)]) this.#settle(other.name);
+  }
+
+  /** The machine is to be no more: its last transitions are told, but nobody follows them. */
+  leave(name: string): void {
+    this.regroup(name, undefined);
+  }
+
+  /** The machine has ended. */
+  remove(name: string): void {
+    this.#members.delete(name);
+    this.#earlyHealths.delete(name);
   }
 
   onLink(name: string, isLinkUp: boolean): void {

@@ -57,6 +57,7 @@ export class HealthChecks implements Service {
     if (!this.#isRunning) return;
     const { services, pool } = this.#ports;
     for (const service of services()) this.#takeBack(service);
+    this.#forgetRemoved();
     const targets = services().map((service) => [service, pool(service.name), this.#ownAddress] as const);
     this.#checks.configure(targets.flatMap((target) => checkTargets(...target)));
     this.#agents.configure(targets.flatMap((target) => agentTargets(...target)));
@@ -89,6 +90,14 @@ export class HealthChecks implements Service {
         const update = setAgent(pool(name), server, undefined);
         if (update.ok) store(name, update.value);
       }
+    }
+  }
+
+  #forgetRemoved(): void {
+    const { services, pool } = this.#ports;
+    const keys = new Set(services().flatMap(({ name }) => [...pool(name).keys()].map((server) => keyOf(name, server))));
+    for (const results of [this.#lastChecks, this.#lastAnswers]) {
+      for (const key of results.keys()) if (!keys.has(key)) results.delete(key);
     }
   }
 

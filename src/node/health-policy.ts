@@ -58,7 +58,7 @@ export class HealthPolicy implements Service {
   readonly name = 'health policy';
   readonly #self: string;
   readonly #peer: string;
-  readonly #routers: readonly PolicyRouter[];
+  #routers: readonly PolicyRouter[];
   readonly #ports: HealthPolicyPorts;
   readonly #givenAway = new Set<string>();
   readonly #wellSinceMs = new Map<string, number>();
@@ -79,6 +79,11 @@ export class HealthPolicy implements Service {
   start(): Promise<void> {
     this.#timer = this.#ports.clock.every(considerEveryMs, () => this.consider());
     return Promise.resolve();
+  }
+
+  reconfigure(routers: readonly PolicyRouter[]): void {
+    this.#routers = routers;
+    this.consider();
   }
 
   stop(): Promise<void> {
@@ -124,7 +129,10 @@ export class HealthPolicy implements Service {
     this.#isMoving = true;
     const to = move === 'hand-over' ? this.#peer : this.#self;
     try {
-      const { virtualRouters } = await this.#ports.failover({ to, force: false, timeoutMs, routers });
+      // A file that is changed on one node after the other must not keep the pair from leaving an unwell node.
+      const mayDiffer = move === 'hand-over';
+      const request = { to, force: false, mayDiffer, timeoutMs, routers };
+      const { virtualRouters } = await this.#ports.failover(request);
       if (move === 'hand-over') for (const router of virtualRouters) this.#givenAway.add(router);
       this.#forgetRefusal();
     } catch (error) {

@@ -1,11 +1,15 @@
 export { TandemNode } from './tandem-node.ts';
 export type { TandemNodeOptions } from './tandem-node.ts';
+export type { Loaded, ReadConfig, ReloadReport } from './reloader.ts';
+export type { StickList } from './service-manager.ts';
+export type { StickStatus } from './stickiness.ts';
 export { examine } from './doctor/doctor.ts';
 export type { Finding } from './doctor/finding.ts';
 export { nodeOf } from './settings.ts';
 export type { NodeIdentity } from './settings.ts';
 export type { NodeEvent } from './events.ts';
 export type {
+  DiscoveryStatus,
   FailoverReport,
   HookStatus,
   PeerStatus,

@@ -51,11 +51,33 @@ export class Mastership {
   }
 
   heldByPeer(): readonly string[] {
-    return [...this.#peer].filter(([, role]) => role.state === 'active').map(([name]) => name);
+    return this.#known()
+      .filter(([, role]) => role.state === 'active')
+      .map(([name]) => name);
   }
 
   peerStates(): Readonly<Record<string, RouterState>> {
-    return Object.fromEntries([...this.#peer].map(([name, role]) => [name, role.state]));
+    return Object.fromEntries(this.#known().map(([name, role]) => [name, role.state]));
+  }
+
+  /** Virtual routers that are new; those that are known stay as they are. */
+  add(routers: Readonly<Record<string, RouterRole>>): void {
+    for (const [name, role] of Object.entries(routers)) {
+      if (!this.#own.has(name)) this.#own.set(name, role);
+    }
+  }
+
+  /** Keeps only these: what is no longer configured is not spoken of. */
+  retain(routers: readonly string[]): void {
+    for (const name of [...this.#own.keys()]) if (!routers.includes(name)) this.#own.delete(name);
+    this.announce();
+    this.#wake();
+  }
+
+  /** The peer's fence for a virtual router, where it says that it is active. */
+  fence(router: string): Fence | undefined {
+    const role = this.#peer.get(router);
+    return role?.state === 'active' ? role : undefined;
   }
 
   onOwnChange(router: string, state: RouterState, epoch: number): void {
@@ -89,27 +111,28 @@ export class Mastership {
 
   /** A vrrp process that has just started has not heard what the peer said before. */
   repeatPeerRoles(): void {
-    for (const [router, role] of this.#peer) this.#tell(router, role);
+    for (const [router, role] of this.#known()) this.#tell(router, role);
   }
 
   /** The peer's word. What is not of the right form is ignored: the answer says so. */
   onPeerRoles(body: unknown): boolean {
     const roles = readRoles(body);
     if (roles === undefined) return false;
-    for (const [router, role] of roles) {
-      if (!this.#own.has(router)) continue;
-      const before = this.#peer.get(router);
-      this.#peer.set(router, role);
-      if (before?.state === 'active' && role.state !== 'active') this.#events.onFenceLifted(router, 'peer-resigned');
-      this.#tell(router, role);
+    for (const [router, { state }] of this.#known()) {
+      const isActive = roles.get(router)?.state === 'active';
+      if (state === 'active' && !isActive) this.#events.onFenceLifted(router, 'peer-resigned');
     }
+    // Also what is not configured here (yet): the two nodes read a new file one after the other.
+    this.#peer.clear();
+    for (const [router, role] of roles) this.#peer.set(router, role);
+    this.repeatPeerRoles();
     this.#wake();
     return true;
   }
 
   /** `isDead`: the peer's kernel has closed the connection, which it does when the peer's process is gone. */
   onPeerLost(isDead: boolean): void {
-    const roles = [...this.#peer];
+    const roles = this.#known();
     this.#peer.clear();
     for (const [router, { address }] of roles) {
       if (isDead) this.#events.onPeerDied(router, address);
@@ -133,6 +156,11 @@ export class Mastership {
       });
     }
     return true;
+  }
+
+  /** What the peer says of the virtual routers that are configured here. */
+  #known(): readonly (readonly [router: string, role: RouterRole])[] {
+    return [...this.#peer].filter(([router]) => this.#own.has(router));
   }
 
   #tell(router: string, role: RouterRole): void {

@@ -25,6 +25,9 @@ function addNodeMetrics(registry: Registry, status: StatusDocument): void {
   const { peer } = status;
   if (peer === undefined) return;
   gauge(registry, 'tandem_peer_connected', '1 while the sync link to the peer is up').set(peer.connected ? 1 : 0);
+  gauge(registry, 'tandem_config_differs', '1 while the peer has another configuration').set(
+    peer.configDiffers ? 1 : 0,
+  );
   gauge(registry, 'tandem_in_sync', '1 while the peer has all that this node has').set(peer.inSync ? 1 : 0);
   gauge(registry, 'tandem_sync_lag_seconds', 'age of the oldest change the peer has not confirmed').set(
     peer.lagMs / 1_000,
@@ -45,7 +48,13 @@ function addServiceMetrics(registry: Registry, status: StatusDocument): void {
   const failures = counter(registry, 'tandem_server_connect_failures_total', 'failed connects', ['service', 'server']);
   const ejected = gauge(registry, 'tandem_server_ejected', '1 while it is out for failures', ['service', 'server']);
   const ejections = counter(registry, 'tandem_server_ejections_total', 'ejections', ['service', 'server']);
+  const lookups = counter(registry, 'tandem_dns_lookups_total', 'DNS lookups for servers', ['service', 'name']);
+  const lost = counter(registry, 'tandem_dns_failures_total', 'lookups that found nothing', ['service', 'name']);
   for (const service of status.services) {
+    for (const { name, lookups: asked, failures: failed } of service.discoveries) {
+      lookups.inc({ service: service.name, name }, asked);
+      lost.inc({ service: service.name, name }, failed);
+    }
     const labels = { service: service.name };
     open.set(labels, service.connections);
     total.inc(labels, service.connectionsTotal);

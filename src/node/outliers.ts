@@ -68,6 +68,7 @@ export class Outliers {
   /** With fewer servers left, those that are out may be better than none. To be called for new settings as well. */
   onPoolChanged(service: string): void {
     if (this.#states.has(service)) this.#step(service, { kind: 'tick' });
+    this.#takeBack(service);
   }
 
   /** Ejections of a server since the node started. */
@@ -100,10 +101,15 @@ export class Outliers {
 
   /** It is not watched any more: who is out comes back. */
   #forget(service: string): void {
-    const { pool, store } = this.#ports;
     this.#states.delete(service);
+    this.#takeBack(service);
+  }
+
+  /** Servers of a pool that was put back may be out by an ejection that is not known here any more. */
+  #takeBack(service: string): void {
+    const { pool, store } = this.#ports;
     for (const { name, isEjected } of pool(service).values()) {
-      if (!isEjected) continue;
+      if (!isEjected || this.#states.get(service)?.get(name)?.ejection !== undefined) continue;
       const update = setEjected(pool(service), name, false);
       if (update.ok) store(service, update.value);
     }

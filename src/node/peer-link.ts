@@ -29,10 +29,14 @@ export type PeerLinkPorts = {
   /** The link has come up or gone, or both nodes have (no longer) all that the other one has. */
   readonly onProgress: (state: { readonly connected: boolean; readonly inSync: boolean }) => void;
   readonly onRequest: (method: string, parameters: Plain) => Promise<Plain>;
+  /** Both nodes have the same configuration, which they had not before, as far as was known. */
+  readonly onSameConfig: () => void;
 };
 
 /** The notice that carries this node's roles; see docs/sync-protocol.md. */
 const rolesNotice = 'roles';
+/** The notice that carries the hash of this node's configuration, whenever that is a new one. */
+const configNotice = 'config';
 
 /** How long a node that starts waits for its peer's word: longer than a dialing peer ever pauses. */
 const firstContactTimeoutMs = 1_500;
@@ -43,6 +47,10 @@ export class PeerLink implements Service {
   readonly #link: SyncLink;
   readonly #firstContact = Promise.withResolvers<undefined>();
   #told: SyncState | undefined;
+  #configHash: string;
+  /** Undefined: the peer has never told. */
+  #configVerdict: 'same' | 'different' | undefined;
+  #configVerdictAtMs = 0;
   #malformedNotices = 0;
 
   constructor(options: PeerLinkOptions, ports: PeerLinkPorts) {
@@ -50,6 +58,7 @@ export class PeerLink implements Service {
     const { clock, logger, random, state } = ports;
     this.name = peer.name;
     this.#ports = ports;
+    this.#configHash = configHash;
     this.#link = new SyncLink(
       {
         self: { name: self.name, address: self.syncAddress },
@@ -64,7 +73,7 @@ export class PeerLink implements Service {
         clock,
         logger,
         random,
-        tables: [state.overrides, state.sticks],
+        tables: Object.values(state),
         onNotice: (name, body) => this.#onNotice(name, body),
         onRequest: ports.onRequest,
         onStateChanged: (syncState) => this.#onStateChanged(syncState),
@@ -97,6 +106,13 @@ export class PeerLink implements Service {
     this.#link.sendNotice(rolesNotice, roles);
   }
 
+  /** This node has read another configuration: the peer hears of it at once. */
+  setConfigHash(configHash: string): void {
+    this.#configHash = configHash;
+    this.#tellConfig();
+    this.#link.setConfigHash(configHash);
+  }
+
   /** Throws OperatorError with the peer's refusal, or with why it could not be asked. */
   async request(method: string, parameters: Plain, timeoutMs: number): Promise<Plain> {
     try {
@@ -122,12 +138,20 @@ export class PeerLink implements Service {
       lagEntries: state.lag.entries,
       lagMs: state.lag.oldestMs,
       configDiffers: state.configDiffers,
+      configDiffersForMs: state.configDiffers ? nowMs - this.#configVerdictAtMs : undefined,
+      configHash: state.peerConfigHash,
       virtualRouters: state.connected ? this.#ports.mastership.peerStates() : {},
       counters: { ...flatten(counters), malformedNotices: this.#malformedNotices },
     };
   }
 
+  #tellConfig(): void {
+    this.#link.sendNotice(configNotice, { configHash: this.#configHash });
+  }
+
   #onNotice(name: string, body: Plain): void {
+    const configHash = name === configNotice ? readConfigHash(body) : undefined;
+    if (configHash !== undefined) return this.#link.setPeerConfigHash(configHash);
     if (name === rolesNotice && this.#ports.mastership.onPeerRoles(body)) this.#firstContact.resolve(undefined);
     else this.#malformedNotices++;
   }
@@ -140,9 +164,11 @@ export class PeerLink implements Service {
     const isNewPeer = state.connected && (before?.connected !== true || before.peerBootId !== state.peerBootId);
     if (isNewPeer) {
       events.add('peer', `${this.name}: sync connected`);
-      if (state.configDiffers) events.add('peer', `${this.name} has another configuration`);
+      // The hello may have been sent before a reload.
+      this.#tellConfig();
       mastership.announce();
     }
+    this.#onConfigs(state);
     const refused = refusalText(state);
     if (refused !== undefined || state.unreachableReason !== undefined) this.#firstContact.resolve(undefined);
     if (refused !== undefined && (before === undefined || refusalText(before) !== refused)) {
@@ -151,6 +177,31 @@ export class PeerLink implements Service {
     if (state.inSync && before?.inSync !== true) events.add('sync', `${this.name}: in sync`);
     if (!state.inSync && state.connected && before?.inSync === true) events.add('sync', `${this.name}: not in sync`);
   }
+
+  /** What is known of the peer's configuration stays while the link is down. */
+  #onConfigs({ connected, configDiffers, peerConfigHash }: SyncState): void {
+    const { events, clock, logger, onSameConfig } = this.#ports;
+    const verdict = configDiffers ? 'different' : 'same';
+    if (!connected || verdict === this.#configVerdict) return;
+    const before = this.#configVerdict;
+    this.#configVerdict = verdict;
+    this.#configVerdictAtMs = clock.nowMs();
+    if (verdict === 'same') {
+      if (before !== undefined) events.add('peer', `${this.name} has the same configuration again`);
+      onSameConfig();
+      return;
+    }
+    const hashes = { ownConfigHash: this.#configHash, peerConfigHash };
+    logger.warn({ peer: this.name, ...hashes }, 'the peer has another configuration');
+    events.add('peer', `${this.name} has another configuration`, hashes);
+  }
+}
+
+function readConfigHash(body: Plain): string | undefined {
+  if (typeof body !== 'object' || body === null) return undefined;
+  const { configHash } = body as Readonly<Record<string, unknown>>;
+  const isHash = typeof configHash === 'string' && configHash.length > 0 && configHash.length <= 128;
+  return isHash ? configHash : undefined;
 }
 
 /**

@@ -29,6 +29,14 @@ export function readFailover(parameters: Plain): FailoverRequest {
   };
 }
 
+/** Throws OperatorError `BAD_REQUEST`. */
+export function readServerOf(parameters: Plain): { readonly service: string; readonly server: string } {
+  const { service, server } = fieldsOf(parameters);
+  if (typeof service !== 'string') throw badRequest('service');
+  if (typeof server !== 'string') throw badRequest('server');
+  return { service, server };
+}
+
 /** Without the fields that are undefined: they have no form on the wire. */
 export function plainReport({ gapMs, ...report }: FailoverReport): Plain {
   return { ...report, ...(gapMs === undefined ? {} : { gapMs }) };

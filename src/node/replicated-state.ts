@@ -3,6 +3,7 @@ import { isWeight } from '../proxy/index.ts';
 import type { AdminState } from '../proxy/index.ts';
 import { ReplicaTable } from '../sync/index.ts';
 import type { Change, Plain } from '../sync/index.ts';
+import type { AddedServer } from './added-servers.ts';
 
 /** What an operator set; absent fields are as configured. */
 export type Override = {
@@ -14,18 +15,23 @@ export type Override = {
 
 export type ReplicatedState = {
   readonly overrides: ReplicaTable<Override>;
+  /** What operators added, by service/name. */
+  readonly servers: ReplicaTable<AddedServer>;
   /** service/source -> server */
   readonly sticks: ReplicaTable<string>;
 };
 
 const overridesMax = 10_000;
+const addedServersMax = 10_000;
 const sticksMax = 1_000_000;
-const nameLengthMax = 64;
+/** Of a server that was found by DNS: its name in the file and its address. */
+const nameLengthMax = 128;
 
 export function createReplicatedState(
   origin: string,
   events: {
     readonly onOverride: (change: Change<Override>) => void;
+    readonly onServer: (change: Change<AddedServer>) => void;
     readonly onStick: (change: Change<string>) => void;
   },
 ): ReplicatedState {
@@ -37,6 +43,15 @@ export function createReplicatedState(
       whenFull: 'refuse',
       parse: parseOverride,
       onMerged: events.onOverride,
+    }),
+    servers: new ReplicaTable<AddedServer>({
+      name: 'servers',
+      origin,
+      entriesMax: addedServersMax,
+      whenFull: 'refuse',
+      // Keys that only a newer node knows are kept: it is this node's business whether it can use the server.
+      parse: (value) => (isFields(value) ? value : undefined),
+      onMerged: events.onServer,
     }),
     sticks: new ReplicaTable<string>({
       name: 'sticks',
@@ -57,6 +72,10 @@ export function keyOf(service: string, name: string): string {
 export function splitKey(key: string): readonly [service: string, name: string] {
   const slash = key.indexOf('/');
   return [key.slice(0, slash), key.slice(slash + 1)];
+}
+
+function isFields(value: Plain): value is AddedServer {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 }
 
 function parseOverride(value: Plain): Override | undefined {

@@ -1,18 +1,24 @@
 /** What each part of this node needs from the configuration: the one place where config's words meet the domains'. */
 import { availableParallelism, hostname } from 'node:os';
-import type { Config, HmacConfig, NodeConfig, ServiceConfig, VirtualRouterConfig } from '../config/index.ts';
+import type {
+  Config,
+  HmacConfig,
+  NodeConfig,
+  ServiceConfig,
+  StickConfig,
+  VirtualRouterConfig,
+} from '../config/index.ts';
 import { assert } from '../base/index.ts';
 import { serving } from '../proxy/index.ts';
 import type { ServerPool, ServerSpec, WorkerService } from '../proxy/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import { workerWeights } from './check-settings.ts';
 import { frontDoor } from './front-door.ts';
+import type { RouterRole } from './mastership.ts';
 import type { HookedRouter } from './hooks/hooks.ts';
 import type { TrackingRouter } from './tracking/trackers.ts';
+import type { StickLimits } from './stickiness.ts';
 import type { HmacSpec, RouterSpec } from './vrrp-protocol.ts';
-
-/** How many sources one service remembers; beyond that the oldest goes. */
-const stickEntriesMax = 1_000_000;
 
 /** By path of the key file. */
 export type Keys = ReadonlyMap<string, Uint8Array>;
@@ -56,6 +62,16 @@ export function routerSpecs(config: Config, { self, peer }: NodeIdentity, keys: 
     announceRefreshMs: router.announceRefreshMs ?? 0,
     epoch: 0,
   }));
+}
+
+/** How the roles of this node's virtual routers begin. */
+export function initialRoles(specs: readonly RouterSpec[]): Readonly<Record<string, RouterRole>> {
+  return Object.fromEntries(
+    specs.map(({ name, priority, ownAddress }) => [
+      name,
+      { state: 'initialize', epoch: 0, priority, address: ownAddress ?? '::' },
+    ]),
+  );
 }
 
 /** What is tracked for each virtual router. */
@@ -119,14 +135,14 @@ export function workerService(
       backup: server.backup ?? false,
       slot: slotOf({ server: server.name }),
       drainMs: server.drainMs ?? service.drainTimeMs,
-      sendProxy: server.sendProxy,
+      sendProxy: server.sendProxy ?? service.sendProxy,
     })),
     retries: service.retries,
     connectTimeoutMs: service.timeouts.connectMs,
     inactivity: service.timeouts,
     tcp: service.tcp,
     source: undefined,
-    stick: service.stick && { ttlMs: service.stick.ttlMs, entriesMax: stickEntriesMax },
+    stick: service.stick && stickLimits(service.stick),
     watchFailures: service.outlier !== undefined,
     queue: { ...service.queue, slot: slotOf('queue') },
     allBackups: service.allBackups,
@@ -134,6 +150,11 @@ export function workerService(
     onMarkedDown: service.onMarkedDown,
     frontDoor: { ...frontDoor(service.frontDoor, workers), slot: slotOf('clients') },
   };
+}
+
+/** How sources are remembered, by the main process and by the workers. */
+export function stickLimits({ ttlMs, size, prefix }: StickConfig): StickLimits {
+  return { ttlMs, entriesMax: size, prefix };
 }
 
 function configured(config: Config, name: string): VirtualRouterConfig {

@@ -106,6 +106,9 @@ export type PeerStatus = {
   readonly lagEntries: number;
   readonly lagMs: number;
   readonly configDiffers: boolean;
+  readonly configDiffersForMs: number | undefined;
+  /** Undefined while it is not connected. */
+  readonly configHash: string | undefined;
   /** The peer's own word on its virtual routers; empty when it is not connected. */
   readonly virtualRouters: Readonly<Record<string, RouterState>>;
   readonly counters: Readonly<Record<string, number>>;
@@ -131,10 +134,30 @@ export type ServiceStatus = {
   readonly queueLength: number;
   readonly stickEntries: number | undefined;
   readonly servers: readonly ServerStatus[];
+  /** DNS names that stand for servers. */
+  readonly discoveries: readonly DiscoveryStatus[];
 };
+
+export type DiscoveryStatus = {
+  /** What its servers' names begin with. */
+  readonly name: string;
+  /** The DNS name. */
+  readonly asks: string;
+  readonly servers: number;
+  readonly lookups: number;
+  /** Those of them that found nothing, or were not answered. */
+  readonly failures: number;
+  /** Of the last lookup: "ENOTFOUND", "ETIMEOUT" ...; undefined: it was answered. */
+  readonly trouble: string | undefined;
+  readonly nextLookupInMs: number;
+};
+
+/** In the file, added by an operator at run time, or found by a DNS name of the file. */
+export type ServerOrigin = 'file' | 'added' | 'dns';
 
 export type ServerStatus = {
   readonly name: string;
+  readonly origin: ServerOrigin;
   readonly address: string;
   /** As checks and agent have it. */
   readonly health: 'up' | 'down' | 'unchecked';

@@ -3,7 +3,8 @@
  * it. A source goes to the server it was given first, unless a worker says that exactly this server is of no use.
  */
 import type { Clock } from '../runtime/index.ts';
-import type { StickAssignment, StickClaim, StickEntry, WorkerCommand } from '../proxy/index.ts';
+import { stickSourceOf } from '../proxy/index.ts';
+import type { StickAssignment, StickClaim, StickEntry, StickPrefix, WorkerCommand } from '../proxy/index.ts';
 import type { Change, ReplicaTable } from '../sync/index.ts';
 import { keyOf, splitKey } from './replicated-state.ts';
 
@@ -11,9 +12,20 @@ export type StickinessPorts = {
   readonly clock: Clock;
   readonly table: ReplicaTable<string>;
   /** Undefined: the service has no stickiness (any more). */
-  readonly ttlMs: (service: string) => number | undefined;
+  readonly limits: (service: string) => StickLimits | undefined;
   readonly broadcast: (command: WorkerCommand) => void;
   readonly send: (worker: number, command: WorkerCommand) => void;
+};
+
+export type StickLimits = { readonly ttlMs: number; readonly entriesMax: number; readonly prefix: StickPrefix };
+
+/** A client that is remembered. */
+export type StickStatus = {
+  readonly service: string;
+  readonly source: string;
+  readonly server: string;
+  /** Unless it comes again. */
+  readonly expiresInMs: number;
 };
 
 /** So many entries go in one message; a message of megabytes would hold up both processes. */
@@ -22,6 +34,10 @@ const batchMax = 1_000;
 export class Stickiness {
   readonly #ports: StickinessPorts;
   readonly #merged = new Map<string, string | undefined>();
+  /** The keys of each service, the one changed longest ago first; those that have expired may still be among them. */
+  readonly #order = new Map<string, Set<string>>();
+  /** Keys that an operator has cleared and that are still to be deleted. */
+  readonly #clearing = new Set<string>();
 
   constructor(ports: StickinessPorts) {
     this.#ports = ports;
@@ -39,7 +55,7 @@ export class Stickiness {
 
   claim(claims: readonly StickClaim[]): readonly StickAssignment[] {
     return claims.map(({ requestId, service, source, server: wanted, replaces }) => {
-      const known = this.#ports.table.get(keyOf(service, source), this.#ports.clock.nowMs());
+      const known = this.#get(service, source);
       const server = known === undefined || known === replaces ? wanted : known;
       this.#set(service, source, server);
       return { requestId, service, source, server };
@@ -49,7 +65,7 @@ export class Stickiness {
   /** Entries that are in use live on. One that was given to another server meanwhile is not taken back. */
   touch(entries: readonly { service: string; source: string; server: string }[]): void {
     for (const { service, source, server } of entries) {
-      const known = this.#ports.table.get(keyOf(service, source), this.#ports.clock.nowMs());
+      const known = this.#get(service, source);
       if (known === undefined || known === server) this.#set(service, source, server);
     }
   }
@@ -58,6 +74,64 @@ export class Stickiness {
   onMerged({ key, value }: Change<string>): void {
     if (this.#merged.size === 0) this.#ports.clock.afterPoll(() => this.#tellMerged());
     this.#merged.set(key, value);
+    const [service] = splitKey(key);
+    if (value === undefined) this.#order.get(service)?.delete(key);
+    else this.#note(service, key);
+  }
+
+  /** Those of one service or of all, of one source (or the network that it counts for) or of all. */
+  *list(wanted: {
+    readonly service?: string | undefined;
+    readonly source?: string | undefined;
+  }): Generator<StickStatus> {
+    const { table, clock } = this.#ports;
+    const nowMs = clock.nowMs();
+    for (const [key, server] of table.entries(nowMs)) {
+      const [service, source] = splitKey(key);
+      if (wanted.service !== undefined && service !== wanted.service) continue;
+      if (wanted.source !== undefined && source !== this.#sourceOf(service, wanted.source)) continue;
+      if (this.#clearing.has(key) || this.#ports.limits(service) === undefined) continue;
+      yield { service, source, server, expiresInMs: table.lifeMs(key, nowMs) ?? 0 };
+    }
+  }
+
+  /**
+   * Forgets one source of a service (or the network that it counts for), or all; on both nodes and in their workers.
+   * Answers how many there were.
+   */
+  clear(service: string, source: string | undefined): number {
+    if (source !== undefined) return this.#clearOne(service, this.#sourceOf(service, source) ?? source);
+    this.#ports.broadcast({ kind: 'stick-cleared', service, sources: 'all' });
+    const cleared = [...this.list({ service })].length;
+    const isUnderWay = this.#clearing.size > 0;
+    for (const key of this.#order.get(service) ?? []) this.#clearing.add(key);
+    this.#order.delete(service);
+    if (!isUnderWay) this.#deleteCleared();
+    return cleared;
+  }
+
+  #clearOne(service: string, source: string): number {
+    this.#ports.broadcast({ kind: 'stick-cleared', service, sources: [source] });
+    const key = keyOf(service, source);
+    this.#order.get(service)?.delete(key);
+    return this.#ports.table.delete(key, this.#ports.clock.nowMs()) ? 1 : 0;
+  }
+
+  /** A batch per turn; what is given to a server meanwhile stays. */
+  #deleteCleared(): void {
+    const { table, clock } = this.#ports;
+    let count = 0;
+    for (const key of this.#clearing) {
+      if (count++ === batchMax) break;
+      this.#clearing.delete(key);
+      table.delete(key, clock.nowMs());
+    }
+    if (this.#clearing.size > 0) clock.afterPoll(() => this.#deleteCleared());
+  }
+
+  #sourceOf(service: string, text: string): string | undefined {
+    const limits = this.#ports.limits(service);
+    return limits && stickSourceOf(text, limits.prefix);
   }
 
   /** A new worker knows nothing: it is told everything, a batch per turn. */
@@ -80,10 +154,57 @@ export class Stickiness {
     next();
   }
 
+  /** Forgets the sources of services that have no stickiness (any more), a batch per turn. */
+  forgetStrangers(): void {
+    this.#forget((service) => this.#ports.limits(service) === undefined);
+  }
+
+  #forget(isUnwanted: (service: string) => boolean): void {
+    const { table, clock } = this.#ports;
+    const entries = table.entries(clock.nowMs());
+    const next = (): void => {
+      for (let count = 0; count < batchMax; count++) {
+        const entry = entries.next();
+        if (entry.done === true) return;
+        const [key] = entry.value;
+        const [service] = splitKey(key);
+        if (!isUnwanted(service)) continue;
+        this.#order.delete(service);
+        table.delete(key, clock.nowMs());
+      }
+      clock.afterPoll(next);
+    };
+    next();
+  }
+
   #set(service: string, source: string, server: string): void {
-    const ttlMs = this.#ports.ttlMs(service);
-    if (ttlMs === undefined) return;
-    this.#ports.table.set(keyOf(service, source), server, this.#ports.clock.nowMs(), ttlMs);
+    const limits = this.#ports.limits(service);
+    if (limits === undefined) return;
+    const key = keyOf(service, source);
+    this.#clearing.delete(key);
+    this.#ports.table.set(key, server, this.#ports.clock.nowMs(), limits.ttlMs);
+    this.#note(service, key);
+  }
+
+  #get(service: string, source: string): string | undefined {
+    const key = keyOf(service, source);
+    return this.#clearing.has(key) ? undefined : this.#ports.table.get(key, this.#ports.clock.nowMs());
+  }
+
+  /** Puts the key last; where there are too many, a sixty-fourth goes at once: the first of many is slow to find. */
+  #note(service: string, key: string): void {
+    const keys = this.#order.get(service) ?? new Set();
+    this.#order.set(service, keys);
+    keys.delete(key);
+    keys.add(key);
+    const { entriesMax = Infinity } = this.#ports.limits(service) ?? {};
+    if (keys.size <= entriesMax) return;
+    let excess = keys.size - entriesMax + (entriesMax >> 6);
+    for (const oldest of keys) {
+      if (excess-- === 0) return;
+      keys.delete(oldest);
+      this.#ports.table.forget(oldest);
+    }
   }
 
   #tellMerged(): void {
@@ -92,7 +213,7 @@ export class Stickiness {
     for (const [key, server] of this.#merged) {
       const [service, source] = splitKey(key);
       if (server !== undefined) addTo(learned, key, server);
-      else cleared.set(service, [...(cleared.get(service) ?? []), source]);
+      else if (cleared.get(service)?.push(source) === undefined) cleared.set(service, [source]);
     }
     this.#merged.clear();
     for (const [service, entries] of learned) this.#ports.broadcast({ kind: 'stick-learned', service, entries });

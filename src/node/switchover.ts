@@ -96,7 +96,7 @@ export class Switchover {
   }
 
   async #handOver(routers: readonly string[], peer: PeerStatus, request: FailoverRequest): Promise<FailoverReport> {
-    if (!request.force) refuseUnlessReady(peer, routers);
+    if (!request.force) refuseUnlessReady(peer, routers, request.mayDiffer === true);
     const { clock } = this.#ports;
     const target = this.#ports.probeTarget(routers);
     const probe = target === undefined ? undefined : new GapProbe(target, { clock });
@@ -160,11 +160,12 @@ function chosen(routers: readonly string[], request: FailoverRequest): readonly 
   return routers.filter((router) => request.routers?.includes(router) ?? true);
 }
 
-function refuseUnlessReady(peer: PeerStatus, routers: readonly string[]): void {
+function refuseUnlessReady(peer: PeerStatus, routers: readonly string[], mayDiffer: boolean): void {
   const force = 'mend that, or use --force';
   if (peer.refused !== undefined) throw refusal('PEER_REFUSED', `${peer.name} is refused: ${peer.refused}`, force);
   if (!peer.connected) throw refusal('PEER_ABSENT', `${peer.name} is not connected`, force);
-  if (peer.configDiffers) throw refusal('CONFIG_DIFFERS', `${peer.name} has another configuration`, force);
+  if (peer.configDiffers && !mayDiffer)
+    throw refusal('CONFIG_DIFFERS', `${peer.name} has another configuration`, force);
   if (!peer.inSync) throw refusal('NOT_IN_SYNC', `${peer.name} is behind in sync (${peer.lagEntries} entries)`, force);
   const faulty = routers.filter((router) => peer.virtualRouters[router] !== 'backup');
   if (faulty.length > 0) {

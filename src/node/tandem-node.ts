@@ -14,11 +14,12 @@ import {
   systemClock,
   systemRandom,
 } from '../runtime/index.ts';
-import type { Logger } from '../runtime/index.ts';
+import type { AdjustableLogger } from '../runtime/index.ts';
 import { originOf } from '../sync/index.ts';
 import type { Plain } from '../sync/index.ts';
 import { Rtnetlink } from '../vip/io/index.ts';
 import type { RouterHealth } from '../vrrp/index.ts';
+import type { NewServer } from './added-servers.ts';
 import { AdminApi } from './admin-api.ts';
 import type { ServerAction, FailoverRequest } from './admin-api.ts';
 import { EventLog } from './events.ts';
@@ -29,13 +30,16 @@ import { Mastership } from './mastership.ts';
 import { renderMetrics } from './metrics.ts';
 import { requireOwnAddress, sourceFor } from './own-address.ts';
 import { PeerLink } from './peer-link.ts';
-import { plainReport, readFailover, readTakeOver } from './peer-requests.ts';
+import { plainReport, readFailover, readServerOf, readTakeOver } from './peer-requests.ts';
 import { PreemptGate } from './preempt-gate.ts';
+import { Reloader } from './reloader.ts';
+import type { Loaded, ReadConfig, ReloadReport, ReloadRequest } from './reloader.ts';
 import { createReplicatedState } from './replicated-state.ts';
+import type { ReplicatedState } from './replicated-state.ts';
 import { ServiceManager } from './service-manager.ts';
-import type { ServiceManagerOptions } from './service-manager.ts';
-import { hookedRouters, routerSpecs, trackingRouters, withTheirGroups, workerCount } from './settings.ts';
-import type { Keys, NodeIdentity } from './settings.ts';
+import type { ServiceManagerOptions, StickList, StickQuery } from './service-manager.ts';
+import { hookedRouters, initialRoles, routerSpecs, trackingRouters, withTheirGroups, workerCount } from './settings.ts';
+import type { NodeIdentity } from './settings.ts';
 import type { FailoverReport, RouterState, StatusDocument } from './status-document.ts';
 import { Switchover } from './switchover.ts';
 import { Trackers } from './tracking/trackers.ts';
@@ -44,14 +48,15 @@ import { VrrpManager } from './vrrp-manager.ts';
 import type { RouterSpec } from './vrrp-protocol.ts';
 import { warningsOf } from './warnings.ts';
 
-export type TandemNodeOptions = {
-  readonly config: Config;
+export type TandemNodeOptions = Loaded & {
   readonly identity: NodeIdentity;
-  /** The sync key; undefined on a single node. */
-  readonly key: Uint8Array | undefined;
-  /** The content of every HMAC key file. */
-  readonly hmacKeys: Keys;
+  /** Where the configuration was read. */
+  readonly path: string;
+  readonly readConfig: ReadConfig;
 };
+
+/** What follows from the configuration that is in force; replaced as a whole. */
+type Settings = { readonly loaded: Loaded; readonly routers: readonly RouterSpec[]; readonly hash: string };
 
 /** How long a node that is told to stop waits for its peer to take over. */
 const handOverTimeoutMs = 5_000;
@@ -59,11 +64,12 @@ const handOverTimeoutMs = 5_000;
 export class TandemNode {
   /** Resolves when the node cannot go on, for a reason that has been logged. */
   readonly failed: Promise<void>;
-  readonly #options: TandemNodeOptions;
-  readonly #logger: Logger;
+  readonly #identity: NodeIdentity;
+  readonly #logger: AdjustableLogger;
   readonly #lifecycle: Lifecycle;
   readonly #events: EventLog;
-  readonly #routers: readonly RouterSpec[];
+  #settings: Settings;
+  readonly #reloader: Reloader;
   readonly #mastership: Mastership;
   readonly #services: ServiceManager;
   readonly #trackers: Trackers;
@@ -74,71 +80,60 @@ export class TandemNode {
   readonly #switchover: Switchover;
   readonly #healthPolicy: HealthPolicy | undefined;
   readonly #admin: AdminApi;
-  readonly #configHash: string;
   readonly #startedAtMs = systemClock.nowMs();
 
   constructor(options: TandemNodeOptions) {
-    const { config, identity, key } = options;
+    const { config, identity } = options;
     const clock = systemClock;
     const failed = Promise.withResolvers<undefined>();
     this.failed = failed.promise;
-    this.#options = options;
+    this.#identity = identity;
     this.#logger = createLogger({ level: config.log.level, fields: { node: identity.self.name } });
     this.#lifecycle = new Lifecycle({ logger: this.#logger });
     this.#events = new EventLog(() => clock.wallMs());
-    this.#routers = routerSpecs(config, identity, options.hmacKeys);
-    this.#configHash = configHash(config);
+    this.#settings = settingsOf(options, identity);
+    const { routers } = this.#settings;
     const bootId = randomId();
     const shared = { clock, logger: this.#logger, events: this.#events };
     const state = createReplicatedState(originOf(identity.self.name, bootId), {
       onOverride: (change) => this.#services.onOverrideMerged(change),
+      onServer: (change) => this.#services.onServerMerged(change),
       onStick: (change) => this.#services.onStickMerged(change),
     });
     const onUsable = (service: string, isUsable: boolean): void => this.#trackers.onServiceUsable(service, isUsable);
     const servicePorts = { ...shared, native: loadNative(), random: systemRandom, state, onUsable };
     this.#services = new ServiceManager(serviceOptions(config, identity), servicePorts);
     this.#trackers = this.#createTrackers();
-    this.#hooks = new Hooks({ node: identity.self.name, routers: hookedRouters(config, this.#routers) }, shared);
-    this.#vrrp = new VrrpManager(this.#routers, {
+    this.#hooks = new Hooks({ node: identity.self.name, routers: hookedRouters(config, routers) }, shared);
+    this.#vrrp = new VrrpManager(routers, {
       ...shared,
       onReady: () => this.#mastership.repeatPeerRoles(),
       isPreemptPermitted: () => this.#preemptGate.isPermitted,
       onEpoch: (router, epoch) => this.#mastership.onOwnChange(router, 'active', epoch),
       onSource: (router, address) => this.#mastership.onOwnAddress(router, address),
       health: (router) => this.#trackers.health(router),
+      fence: (router) => this.#mastership.fence(router),
       onState: (router, to, epoch, cause) => this.#onRouterState(router, to, epoch, cause),
       onFailed: (error) => {
         this.#logger.error({ code: error.code }, error.line);
         failed.resolve(undefined);
       },
     });
-    this.#mastership = new Mastership(initialRoles(this.#routers), {
+    this.#mastership = new Mastership(initialRoles(routers), {
       onFence: (router, fence) => this.#vrrp.send({ type: 'fence', router, fence }),
       onPeerDied: (router, address) => this.#vrrp.send({ type: 'peer-process-died', router, address }),
       onFenceLifted: (router, cause) => this.#vrrp.send({ type: 'fence-lifted', router, cause }),
       onPeerEpoch: (router, epoch) => this.#vrrp.send({ type: 'peer-epoch', router, epoch }),
       sendRoles: (roles) => this.#peer?.sendRoles(roles),
     });
-    this.#peer =
-      identity.peer === undefined || config.sync === undefined || key === undefined
-        ? undefined
-        : new PeerLink(
-            { self: identity.self, peer: identity.peer, sync: config.sync, key, configHash: this.#configHash, bootId },
-            {
-              ...shared,
-              random: systemRandom,
-              state,
-              mastership: this.#mastership,
-              onProgress: (state) => this.#preemptGate.onPeer(state),
-              onRequest: (method, parameters) => this.#onPeerRequest(method, parameters),
-            },
-          );
+    this.#peer = this.#createPeer(options, bootId, state);
     this.#preemptGate = new PreemptGate(
       { hasPeer: this.#peer !== undefined },
       { clock, onChange: (isPermitted) => this.#vrrp.send({ type: 'preempt-permitted', isPermitted }) },
     );
     this.#switchover = this.#createSwitchover();
     this.#healthPolicy = this.#createHealthPolicy();
+    this.#reloader = this.#createReloader(options);
     const socketPath = join(config.admin.socket, `${identity.self.name}.sock`);
     this.#admin = new AdminApi(
       { socketPath, listen: config.admin.listen },
@@ -148,13 +143,13 @@ export class TandemNode {
 
   /** Throws OperatorError when the node cannot run here; what had started is stopped again. */
   async start(): Promise<void> {
-    const { self } = this.#options.identity;
+    const { self } = this.#identity;
     await requireOwnAddress(self);
-    for (const warning of configWarnings(this.#options.config)) this.#logger.warn({}, warning);
+    for (const warning of configWarnings(this.#config)) this.#logger.warn({}, warning);
     const base = [this.#admin, this.#services, this.#hooks, this.#trackers, this.#peer];
     const parts = [...base, this.#preemptGate, this.#vrrp, this.#healthPolicy].filter((part) => part !== undefined);
     await this.#lifecycle.start(parts);
-    this.#logger.info({ version, configHash: this.#configHash }, 'node is running');
+    this.#logger.info({ version, configHash: this.#settings.hash }, 'node is running');
     this.#events.add('node', `${self.name} is running tandem ${version}`);
   }
 
@@ -173,7 +168,7 @@ export class TandemNode {
   }
 
   async status(): Promise<StatusDocument> {
-    const { self } = this.#options.identity;
+    const { self } = this.#identity;
     const [routers, services] = await Promise.all([this.#vrrp.status(), this.#services.status()]);
     const virtualRouters = routers.map((router) => ({
       ...router,
@@ -185,7 +180,7 @@ export class TandemNode {
       version,
       pid: process.pid,
       uptimeMs: systemClock.nowMs() - this.#startedAtMs,
-      configHash: this.#configHash,
+      configHash: this.#settings.hash,
       virtualRouters,
       peer: this.#peer?.status(),
       services,
@@ -194,7 +189,7 @@ export class TandemNode {
       realtime: this.#vrrp.realtime,
       warnings: [],
     };
-    return { ...document, warnings: [...warningsOf(document), ...configWarnings(this.#options.config)] };
+    return { ...document, warnings: [...warningsOf(document), ...configWarnings(this.#config)] };
   }
 
   /** Throws OperatorError with the reason when it is refused or did not come about. */
@@ -211,14 +206,121 @@ export class TandemNode {
     this.#services.setServer(service, server, change);
   }
 
+  addServer(server: NewServer): void {
+    this.#services.addServer(server);
+  }
+
+  /** `force`: on both nodes its connections are reset as well. */
+  async removeServer(service: string, server: string, force: boolean): Promise<void> {
+    this.#services.removeServer(service, server);
+    if (!force) return;
+    this.#services.closeServerConnections(service, server);
+    // A peer that cannot be asked holds no address, or will be asked for nothing soon.
+    await this.#peer?.request('close-server-connections', { service, server }, 1_000).catch(() => undefined);
+  }
+
+  sticks(wanted: StickQuery): StickList {
+    return this.#services.sticks(wanted);
+  }
+
+  clearSticks(service: string, source: string | undefined): number {
+    return this.#services.clearSticks(service, source);
+  }
+
+  /** Throws OperatorError when the change is refused; nothing of it is applied then. */
+  reload(request: ReloadRequest = { path: undefined, isDryRun: false }): Promise<ReloadReport> {
+    return this.#reloader.reload(request);
+  }
+
   async metrics(): Promise<string> {
     return renderMetrics(await this.status());
   }
 
+  get #config(): Config {
+    return this.#settings.loaded.config;
+  }
+
+  #createPeer({ config, identity, key }: TandemNodeOptions, bootId: string, state: ReplicatedState) {
+    const { self, peer } = identity;
+    if (peer === undefined || config.sync === undefined || key === undefined) return undefined;
+    return new PeerLink(
+      { self, peer, sync: config.sync, key, configHash: this.#settings.hash, bootId },
+      {
+        clock: systemClock,
+        logger: this.#logger,
+        events: this.#events,
+        random: systemRandom,
+        state,
+        mastership: this.#mastership,
+        onProgress: (progress) => this.#preemptGate.onPeer(progress),
+        onRequest: (method, parameters) => this.#onPeerRequest(method, parameters),
+        onSameConfig: () => this.#services.forgetStrangers(),
+      },
+    );
+  }
+
+  #createReloader({ path, readConfig }: TandemNodeOptions): Reloader {
+    return new Reloader(
+      { path, identity: this.#identity },
+      {
+        logger: this.#logger,
+        events: this.#events,
+        read: readConfig,
+        current: () => this.#settings.loaded,
+        stateOf: (router) => this.#mastership.own(router)?.state,
+        apply: (next) => this.#apply(settingsOf(next, this.#identity)),
+      },
+    );
+  }
+
+  /**
+   * What the world may refuse comes first, and is put back when it is refused. Who is to go is known to all until it is
+   * gone, so that its last change of state is heard.
+   */
+  async #apply(next: Settings): Promise<void> {
+    const before = this.#settings;
+    await this.#services.reconfigure(next.loaded.config);
+    try {
+      await this.#moveRoutersTo(next, before);
+    } catch (error) {
+      await this.#putBack(before, next);
+      throw error;
+    }
+    this.#logger.setLevel(next.loaded.config.log.level);
+    this.#peer?.setConfigHash(next.hash);
+  }
+
+  async #putBack(before: Settings, next: Settings): Promise<void> {
+    try {
+      await this.#moveRoutersTo(before, next);
+      await this.#services.reconfigure(before.loaded.config);
+    } catch (cause) {
+      const reason = cause instanceof OperatorError ? cause.message : String(cause);
+      const what = `what was before the reload could not be put back: ${reason}`;
+      this.#logger.error({ err: cause }, what);
+      throw new OperatorError('NOT_PUT_BACK', what, 'mend that, then restart the node', { cause });
+    }
+  }
+
+  async #moveRoutersTo(next: Settings, before: Settings): Promise<void> {
+    const leaving = before.routers.filter(({ name }) => !next.routers.some((router) => router.name === name));
+    this.#settings = next;
+    this.#mastership.add(initialRoles(next.routers));
+    this.#hooks.reconfigure([
+      ...hookedRouters(next.loaded.config, next.routers),
+      ...hookedRouters(before.loaded.config, leaving),
+    ]);
+    await this.#trackers.reconfigure(trackingRouters(next.loaded.config, next.routers));
+    await this.#vrrp.reconfigure(next.routers);
+    this.#hooks.reconfigure(hookedRouters(next.loaded.config, next.routers));
+    this.#mastership.retain(next.routers.map(({ name }) => name));
+    this.#mastership.repeatPeerRoles();
+    this.#healthPolicy?.reconfigure(next.routers);
+  }
+
   #createTrackers(): Trackers {
-    const { config, identity } = this.#options;
     return new Trackers(
-      { node: identity.self.name, routers: trackingRouters(config, this.#routers) },
+      { node: this.#identity.self.name, routers: trackingRouters(this.#config, this.#settings.routers) },
       {
         clock: systemClock,
         logger: this.#logger,
@@ -231,9 +333,9 @@ export class TandemNode {
   }
 
   #createHealthPolicy(): HealthPolicy | undefined {
-    const { self, peer } = this.#options.identity;
+    const { self, peer } = this.#identity;
     if (peer === undefined) return undefined;
-    return new HealthPolicy({ self: self.name, peer: peer.name }, this.#routers, {
+    return new HealthPolicy({ self: self.name, peer: peer.name }, this.#settings.routers, {
       clock: systemClock,
       logger: this.#logger,
       events: this.#events,
@@ -244,7 +346,7 @@ export class TandemNode {
   }
 
   #createSwitchover(): Switchover {
-    return new Switchover(this.#options.identity.self.name, {
+    return new Switchover(this.#identity.self.name, {
       clock: systemClock,
       mastership: this.#mastership,
       sendToVrrp: (command) => this.#vrrp.send(command),
@@ -267,25 +369,25 @@ export class TandemNode {
 
   /** The routers asked for, with their groups. Throws OperatorError `NO_SUCH_ROUTER`. */
   #known(routers: readonly string[]): readonly string[] {
-    const known = this.#routers.map(({ name }) => name);
+    const known = this.#settings.routers.map(({ name }) => name);
     const stranger = routers.find((router) => !known.includes(router));
     if (stranger !== undefined) {
       const mend = `there are: ${known.join(', ')}`;
       throw new OperatorError('NO_SUCH_ROUTER', `there is no virtual router ${stranger}`, mend);
     }
-    return withTheirGroups(this.#options.config, routers);
+    return withTheirGroups(this.#config, routers);
   }
 
   /** The first service on one of these virtual routers' addresses. */
   #probeTarget(routers: readonly string[]): GapProbeTarget | undefined {
     const addresses = this.#addressesOf(routers);
-    const service = this.#options.config.services.find(({ listen }) => addresses.includes(listen.address));
-    const { self } = this.#options.identity;
+    const service = this.#config.services.find(({ listen }) => addresses.includes(listen.address));
+    const { self } = this.#identity;
     return service && { ...service.listen, source: sourceFor(service.listen.address, self.address) };
   }
 
   #addressesOf(routers: readonly string[]): readonly string[] {
-    return this.#routers
+    return this.#settings.routers
       .filter((router) => routers.includes(router.name))
       .flatMap((router) => router.addresses.map(({ address }) => address));
   }
@@ -314,6 +416,11 @@ export class TandemNode {
       }
       case 'failover':
         return plainReport(await this.failover(readFailover(parameters)));
+      case 'close-server-connections': {
+        const { service, server } = readServerOf(parameters);
+        this.#services.closeServerConnections(service, server);
+        return {};
+      }
       default:
         throw new OperatorError('UNKNOWN_REQUEST', `it does not know the request ${method}`, 'upgrade it');
     }
@@ -321,15 +428,15 @@ export class TandemNode {
 }
 
 function serviceOptions(config: Config, { self }: NodeIdentity): ServiceManagerOptions {
-  const { services, log } = config;
-  return { services, workers: workerCount(config), checkSource: self.address, accessLog: log.access };
+  const { services, resolvers, log } = config;
+  return { services, resolvers, workers: workerCount(config), checkSource: self.address, accessLog: log.access };
 }
 
-function initialRoles(routers: readonly RouterSpec[]) {
-  return Object.fromEntries(
-    routers.map(({ name, priority, ownAddress }) => [
-      name,
-      { state: 'initialize', epoch: 0, priority, address: ownAddress ?? '::' } as const,
-    ]),
-  );
+function settingsOf(loaded: Loaded, identity: NodeIdentity): Settings {
+  const { config, key, hmacKeys } = loaded;
+  return {
+    loaded: { config, key, hmacKeys },
+    routers: routerSpecs(config, identity, hmacKeys),
+    hash: configHash(config),
+  };
 }

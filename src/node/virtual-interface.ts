@@ -7,8 +7,12 @@ import type { Transport } from '../vrrp/io/index.ts';
 import { virtualInterfaceSpec } from './vrrp-protocol.ts';
 import type { RouterSpec } from './vrrp-protocol.ts';
 
-/** Where a router's addresses live, and how its adverts leave. */
-export type Footing = { readonly addresses: Addresses; readonly transport: Transport };
+/** Where a router's addresses live, and how its adverts leave; `stop` ends what is this router's alone. */
+export type Footing = {
+  readonly addresses: Addresses;
+  readonly transport: Transport;
+  readonly stop: () => Promise<void>;
+};
 
 export type VirtualInterfacePorts = {
   readonly native: Native;
@@ -41,10 +45,14 @@ export async function openVirtualInterface(spec: RouterSpec, ports: VirtualInter
     { kernel, clock: ports.clock, handlers, virtualInterface },
   );
   await addresses.start();
-  if (spec.unicastPeer !== undefined) return { addresses, transport };
+  if (spec.unicastPeer !== undefined) return { addresses, transport, stop: () => addresses.stop() };
   const sender = new VirtualMacSender({ macAddress }, { native: ports.native, parent: () => parent.link });
   await sender.start();
-  return { addresses, transport: sendingThrough(sender, transport) };
+  const stop = async (): Promise<void> => {
+    await sender.stop();
+    await addresses.stop();
+  };
+  return { addresses, transport: sendingThrough(sender, transport), stop };
 }
 
 function sendingThrough(sender: VirtualMacSender, transport: Transport): Transport {

@@ -14,7 +14,15 @@ import type {
 } from './status-document.ts';
 import { TransitionHistory } from './transition-history.ts';
 import { virtualInterfaceSpec } from './vrrp-protocol.ts';
-import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
+import type {
+  ConfiguredRouter,
+  Fence,
+  ReportedHealth,
+  RouterReport,
+  RouterSpec,
+  VrrpCommand,
+  VrrpReport,
+} from './vrrp-protocol.ts';
 
 export type VrrpManagerPorts = {
   readonly clock: Clock;
@@ -28,6 +36,8 @@ export type VrrpManagerPorts = {
   /** Where the adverts of an IPv6 virtual router come from. */
   readonly onSource: (router: string, address: string) => void;
   readonly health: (router: string) => ReportedHealth;
+  /** What the peer says of itself, where it is active. */
+  readonly fence: (router: string) => Fence | undefined;
   readonly isPreemptPermitted: () => boolean;
   /** It cannot run at all, for a reason that an operator has to mend. */
   readonly onFailed: (error: OperatorError) => void;
@@ -45,18 +55,22 @@ const execArgv = [
 ];
 const stopTimeoutMs = 3_000;
 const statusTimeoutMs = 1_000;
+/** A virtual interface is made, addresses are claimed: milliseconds. */
+const reconfigureTimeoutMs = 10_000;
 
 /** The main process's side of the vrrp process: keeps it running, and cleans up after it. */
 export class VrrpManager implements Service {
   readonly name = 'vrrp';
-  readonly #specs: readonly RouterSpec[];
+  #specs: readonly RouterSpec[];
   readonly #ports: VrrpManagerPorts;
   readonly #child: Child<VrrpCommand, VrrpReport>;
   readonly #epochs = new Map<string, number>();
   readonly #history: TransitionHistory;
   readonly #statusRequests = new Map<number, (routers: readonly RouterReport[]) => void>();
+  readonly #reconfigurations = new Map<number, (failure: OperatorError | undefined) => void>();
   readonly #ready = Promise.withResolvers<undefined>();
   #lastStatusId = 0;
+  #lastReconfigurationId = 0;
   #realtime: RealtimeStatus | undefined;
   #hasFailed = false;
 
@@ -106,6 +120,28 @@ export class VrrpManager implements Service {
     this.#child.send(command);
   }
 
+  /**
+   * These from now on; those that are as they were are not touched. Throws OperatorError when something is refused: the
+   * routers are then somewhere in between, until they are given a list again.
+   */
+  async reconfigure(specs: readonly RouterSpec[]): Promise<void> {
+    this.#specs = specs;
+    // A process that is being started again starts with them.
+    if (this.#child.pid === undefined) return;
+    const id = ++this.#lastReconfigurationId;
+    const failure = await new Promise<OperatorError | undefined>((resolve) => {
+      const timer = this.#ports.clock.after(reconfigureTimeoutMs, () => answer(vrrpError('did not answer in time')));
+      const answer = (outcome: OperatorError | undefined): void => {
+        timer.cancel();
+        this.#reconfigurations.delete(id);
+        resolve(outcome);
+      };
+      this.#reconfigurations.set(id, answer);
+      this.#child.send({ type: 'reconfigure', id, routers: this.#configured() });
+    });
+    if (failure !== undefined) throw failure;
+  }
+
   /** In the form of `statusOf`, without what the vrrp process does not know. */
   async status(): Promise<readonly RouterStatusCore[]> {
     const reports = await this.#askStatus();
@@ -134,12 +170,17 @@ export class VrrpManager implements Service {
   }
 
   #configure(): void {
-    const routers = this.#specs.map((spec) => ({
+    const isPreemptPermitted = this.#ports.isPreemptPermitted();
+    this.#child.send({ type: 'configure', routers: this.#configured(), isPreemptPermitted });
+  }
+
+  #configured(): readonly ConfiguredRouter[] {
+    return this.#specs.map((spec) => ({
       ...spec,
       epoch: this.#epochs.get(spec.name) ?? spec.epoch,
       health: this.#ports.health(spec.name),
+      fence: this.#ports.fence(spec.name),
     }));
-    this.#child.send({ type: 'configure', routers, isPreemptPermitted: this.#ports.isPreemptPermitted() });
   }
 
   #onReport(report: VrrpReport): void {
@@ -149,6 +190,12 @@ export class VrrpManager implements Service {
         this.#ready.resolve(undefined);
         this.#ports.onReady();
         return;
+      case 'reconfigured': {
+        const { failure } = report;
+        const error = failure && new OperatorError(failure.code, failure.what, failure.mend);
+        this.#reconfigurations.get(report.id)?.(error);
+        return;
+      }
       case 'failed':
         this.#onFailed(new OperatorError(report.code, report.what, report.mend));
         return;
@@ -193,6 +240,7 @@ export class VrrpManager implements Service {
     const how = exit.signal ?? `exit code ${exit.code ?? 'unknown'}`;
     this.#ports.logger.error({ exit }, 'the vrrp process ended; its addresses are removed and it is started again');
     this.#ports.events.add('process', `the vrrp process ended (${how}); started again in ${restartInMs} ms`);
+    for (const answer of [...this.#reconfigurations.values()]) answer(vrrpError(`ended (${how})`));
     for (const spec of this.#specs) {
       this.#history.end(spec.name, 'process-died');
       this.#ports.onState(spec.name, 'initialize', this.#epochs.get(spec.name) ?? 0, 'process-died');
@@ -220,6 +268,10 @@ export class VrrpManager implements Service {
       this.#ports.logger.error({ router: spec.name, err: error }, 'could not remove the addresses');
     }
   }
+}
+
+function vrrpError(what: string): OperatorError {
+  return new OperatorError('VRRP_PROCESS', `the vrrp process ${what}`, 'try again; its log and events say more');
 }
 
 export type RouterStatusCore = Omit<VirtualRouterStatus, 'trackers' | 'lastHook'>;

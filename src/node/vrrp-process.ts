@@ -19,11 +19,12 @@ import { Ipv6Transport, RawTransport, VirtualRouter, linkLocalAddress } from '..
 import type { RouterAuthentication, RouterStatus, Transport, VirtualRouterOptions } from '../vrrp/io/index.ts';
 import { Fitness } from './fitness.ts';
 import { LinkLocalSource } from './link-local-source.ts';
+import { planRouters } from './router-plan.ts';
 import { openVirtualInterface } from './virtual-interface.ts';
 import type { Footing } from './virtual-interface.ts';
 import { virtualInterfaceSpec } from './vrrp-protocol.ts';
 import { Rehearsal } from './vrrp-rehearsal.ts';
-import type { ReportedHealth, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
+import type { ConfiguredRouter, Fence, RouterReport, RouterSpec, VrrpCommand, VrrpReport } from './vrrp-protocol.ts';
 
 /** In the middle: above everything that is not real-time, below what the kernel itself may need. */
 const fifoPriority = 50;
@@ -36,8 +37,10 @@ type Interface = {
 };
 
 type RunningRouter = {
-  readonly spec: RouterSpec;
+  spec: RouterSpec;
   readonly router: VirtualRouter;
+  readonly parent: Interface;
+  readonly footing: Footing;
   readonly announcer: Announcer;
   /** Undefined: the configuration says where adverts leave from. */
   readonly source: LinkLocalSource | undefined;
@@ -58,9 +61,10 @@ const fitness = new Fitness({
   report: (router, { from, to, cause, reasons, epoch }) =>
     report({ type: 'transition', router, from, to, cause, reasons, epoch }),
 });
-const virtualInterfaces: Addresses[] = [];
 /** Of all virtual routers: none of them is a node's own, whatever interface it is on. */
 let virtualAddresses: readonly Uint8Array[] = [];
+/** Configurations are applied one after the other. */
+let lastTurn: Promise<void> = Promise.resolve();
 
 keepCompiledCode();
 process.on('message', (message) => void handle(message as VrrpCommand));
@@ -73,16 +77,17 @@ async function handle(command: VrrpCommand): Promise<void> {
   switch (command.type) {
     case 'configure':
       isPreemptPermitted = command.isPreemptPermitted;
-      return configure(command.routers);
+      lastTurn = configure(command.routers);
+      return lastTurn;
+    case 'reconfigure':
+      lastTurn = lastTurn.then(() => reconfigure(command.id, command.routers));
+      return lastTurn;
     case 'health':
       fitness.onHealth(command.router, command.health);
       return;
-    case 'fence': {
-      const { epoch, priority, address } = command.fence;
-      const bytes = parseIp(address);
-      if (bytes !== undefined) find(command.router)?.handle({ type: 'fence', epoch, priority, address: bytes });
+    case 'fence':
+      tellFence(command.router, command.fence);
       return;
-    }
     case 'peer-process-died': {
       const address = parseIp(command.address);
       if (address !== undefined) find(command.router)?.handle({ type: 'peer-process-died', address });
@@ -115,13 +120,11 @@ async function handle(command: VrrpCommand): Promise<void> {
   }
 }
 
-type ConfiguredRouter = RouterSpec & { readonly health: ReportedHealth };
-
 async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
   await startRehearsal(specs);
   const fifo = native.scheduleFifo(fifoPriority);
   const locked = native.lockMemory();
-  virtualAddresses = specs.flatMap(({ addresses }) => addresses.map(({ address }) => bytesOf(address)));
+  noteVirtualAddresses(specs);
   try {
     for (const spec of specs) await startRouter(spec);
   } catch (error) {
@@ -130,6 +133,95 @@ async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
     return giveUp();
   }
   report({ type: 'ready', fifoScheduling: yesOrErrno(fifo), lockedMemory: yesOrErrno(locked) });
+}
+
+/**
+ * What goes, goes first, so that an address may pass from one router to another. What was before is put back by the
+ * main process, which asks for it in the same way.
+ */
+async function reconfigure(id: number, specs: readonly ConfiguredRouter[]): Promise<void> {
+  const plan = planRouters(
+    [...routers.values()].map(({ spec }) => spec),
+    specs,
+  );
+  noteVirtualAddresses(specs);
+  try {
+    for (const name of [...plan.removed, ...plan.restarted.map((spec) => spec.name)]) await endRouter(name);
+    for (const { from, to } of plan.changed) await releaseAddresses(from, to);
+    for (const { from, to } of plan.changed) await changeRouter(from, to);
+    for (const spec of [...plan.restarted, ...plan.added]) await startRouter(spec);
+    await closeUnused();
+    report({ type: 'reconfigured', id, failure: undefined });
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    report({ type: 'reconfigured', id, failure: { code: error.code, what: error.message, mend: error.mend } });
+  }
+}
+
+function noteVirtualAddresses(specs: readonly RouterSpec[]): void {
+  virtualAddresses = specs.flatMap(({ addresses }) => addresses.map(({ address }) => bytesOf(address)));
+}
+
+/** Releases its addresses with a goodbye; its group does not follow. */
+async function endRouter(name: string): Promise<void> {
+  const running = routers.get(name);
+  if (running === undefined) return;
+  fitness.leave(name);
+  running.source?.stop();
+  await running.router.stop();
+  await running.announcer.stop();
+  running.parent.routers.delete(running);
+  await running.footing.stop();
+  fitness.remove(name);
+  routers.delete(name);
+}
+
+async function releaseAddresses(from: RouterSpec, to: RouterSpec): Promise<void> {
+  const running = routers.get(to.name);
+  const gone = without(from.addresses, to.addresses);
+  if (running !== undefined && gone.length > 0 && isActive(running)) await running.footing.addresses.release(gone);
+}
+
+/** An active router has its new addresses before it speaks of them; one that yields meanwhile lets them go again. */
+async function changeRouter(from: RouterSpec, to: ConfiguredRouter): Promise<void> {
+  const running = routers.get(to.name);
+  if (running === undefined) return;
+  const { addresses } = running.footing;
+  const added = without(to.addresses, from.addresses);
+  if (added.length > 0) {
+    reportConflicts(to.name, await addresses.removeStale(added));
+    if (isActive(running)) await claimOrLeave(addresses, added);
+  }
+  running.spec = to;
+  running.announcer.reconfigure({ announceRefreshMs: to.announceRefreshMs });
+  running.router.reconfigure(optionsOf(to));
+  fitness.regroup(to.name, to.syncGroup);
+  fitness.onHealth(to.name, to.health);
+  if (added.length > 0 && !isActive(running)) await addresses.release(added);
+}
+
+async function claimOrLeave(addresses: Addresses, vips: readonly IpPrefix[]): Promise<void> {
+  try {
+    await addresses.claim(vips);
+  } catch (error) {
+    await addresses.release(vips).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Sockets and interfaces that no router needs any more. */
+async function closeUnused(): Promise<void> {
+  const needed = new Set([...routers.values()].map(({ spec }) => transportKey(spec)));
+  for (const [key, transport] of transports) {
+    if (needed.has(key)) continue;
+    transports.delete(key);
+    await transport.stop();
+  }
+  for (const [name, { addresses, routers: onInterface }] of interfaces) {
+    if (onInterface.size > 0) continue;
+    interfaces.delete(name);
+    await addresses.stop();
+  }
 }
 
 /** With one router, which is enough: what differs between them are numbers. */
@@ -143,29 +235,36 @@ async function startRehearsal([spec]: readonly ConfiguredRouter[]): Promise<void
 async function startRouter(spec: ConfiguredRouter): Promise<void> {
   const parent = await openInterface(spec.interface);
   reportConflicts(spec.name, await parent.addresses.removeStale(spec.addresses));
-  const { addresses, transport } = await openFooting(spec, parent);
+  const footing = await openFooting(spec, parent);
+  const { addresses, transport } = footing;
   const announcer = new Announcer(
     { announceRefreshMs: spec.announceRefreshMs },
     { clock, native, link: () => addresses.link, isIpv6Router },
   );
-  await announcer.start();
+  try {
+    await announcer.start();
+  } catch (error) {
+    await footing.stop();
+    throw error;
+  }
   const router = new VirtualRouter(optionsOf(spec), {
     transport,
     clock,
-    addresses: addressPort(spec, addresses, announcer),
+    addresses: addressPort(spec.name, addresses, announcer),
     onDownSoon: () => void rehearsal?.perform(),
     onTransition: (transition) => fitness.onTransition(spec.name, transition),
     onEpoch: (epoch) => report({ type: 'epoch-claimed', router: spec.name, epoch }),
     onAddressError: (operation, error) => tell(spec.name, `could not ${operation} addresses`, { err: describe(error) }),
   });
   const source = spec.ownAddress === undefined ? linkLocalSource(spec, router) : undefined;
-  const running = { spec, router, announcer, source };
+  const running = { spec, router, parent, footing, announcer, source };
   routers.set(spec.name, running);
   parent.routers.add(running);
   fitness.add(spec.name, spec.syncGroup, parent.addresses.link?.up === true, spec.health);
   router.handle({ type: 'preempt-permitted', isPermitted: isPreemptPermitted });
   if (source !== undefined) findSource(running);
   await router.start();
+  if (spec.fence !== undefined) tellFence(spec.name, spec.fence);
 }
 
 function optionsOf(spec: ConfiguredRouter): VirtualRouterOptions {
@@ -219,14 +318,16 @@ function authenticationOf({ simplePassword, hmac }: RouterSpec): RouterAuthentic
   return { type: 'hmac-sha256', keys, sendKeyId: hmac.activeKey, mode: hmac.mode };
 }
 
-function addressPort(spec: RouterSpec, addresses: Addresses, announcer: Announcer) {
+/** Of the router's addresses as they are configured at the time. */
+function addressPort(name: string, addresses: Addresses, announcer: Announcer) {
+  const vips = (): readonly IpPrefix[] => routers.get(name)?.spec.addresses ?? [];
   return {
-    claim: async () => reportConflicts(spec.name, await addresses.claim(spec.addresses)),
+    claim: async () => reportConflicts(name, await addresses.claim(vips())),
     release: async () => {
       announcer.silence();
-      await addresses.release(spec.addresses);
+      await addresses.release(vips());
     },
-    announce: () => announcer.announce(spec.addresses),
+    announce: () => announcer.announce(vips()),
     silence: () => announcer.silence(),
   };
 }
@@ -235,9 +336,9 @@ async function openFooting(spec: RouterSpec, parent: Interface): Promise<Footing
   const transport = await openTransport(spec);
   if (!spec.virtualMac) {
     await removeVirtualInterface(virtualInterfaceSpec(spec), { native });
-    return { addresses: parent.addresses, transport };
+    return { addresses: parent.addresses, transport, stop: () => Promise.resolve() };
   }
-  const footing = await openVirtualInterface(spec, {
+  return openVirtualInterface(spec, {
     native,
     clock,
     parent: parent.addresses,
@@ -245,8 +346,6 @@ async function openFooting(spec: RouterSpec, parent: Interface): Promise<Footing
     onAddressLost: (vip) => onAddressLost(parent.routers, vip),
     onTrouble: (message, error) => tell(spec.name, message, error === undefined ? {} : { err: describe(error) }),
   });
-  virtualInterfaces.push(footing.addresses);
-  return footing;
 }
 
 /** Interfaces are shared: two virtual routers on one watch it once. */
@@ -287,7 +386,7 @@ async function openInterface(interfaceName: string): Promise<Interface> {
 
 async function openTransport(spec: RouterSpec): Promise<Transport> {
   const isMulticast = spec.unicastPeer === undefined;
-  const key = `${spec.interface} ${isMulticast} ${spec.family}`;
+  const key = transportKey(spec);
   const open = transports.get(key);
   if (open !== undefined) return open;
   const options = { interfaceName: spec.interface, isMulticast };
@@ -295,6 +394,10 @@ async function openTransport(spec: RouterSpec): Promise<Transport> {
   await transport.start();
   transports.set(key, transport);
   return transport;
+}
+
+function transportKey({ interface: interfaceName, unicastPeer, family }: RouterSpec): string {
+  return `${interfaceName} ${unicastPeer === undefined} ${family}`;
 }
 
 /** It is back already; neighbours that asked meanwhile may have learned that it is nowhere. */
@@ -312,10 +415,23 @@ async function giveUp(): Promise<void> {
   for (const { source } of routers.values()) source?.stop();
   await Promise.all([...routers.values()].map(({ router }) => router.stop()));
   await Promise.all([...routers.values()].map(({ announcer }) => announcer.stop()));
-  await Promise.all(virtualInterfaces.map((addresses) => addresses.stop()));
+  await Promise.all([...routers.values()].map(({ footing }) => footing.stop()));
   await Promise.all([...interfaces.values()].map(({ addresses }) => addresses.stop()));
   flushReports();
   process.exit(0);
+}
+
+function tellFence(router: string, { epoch, priority, address }: Fence): void {
+  const bytes = parseIp(address);
+  if (bytes !== undefined) find(router)?.handle({ type: 'fence', epoch, priority, address: bytes });
+}
+
+function isActive({ router }: RunningRouter): boolean {
+  return router.status().state === 'active';
+}
+
+function without(vips: readonly IpPrefix[], others: readonly IpPrefix[]): readonly IpPrefix[] {
+  return vips.filter(({ address }) => !others.some((other) => other.address === address));
 }
 
 function find(name: string): VirtualRouter | undefined {

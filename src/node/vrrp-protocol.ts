@@ -43,6 +43,13 @@ export type HmacSpec = {
   readonly mode: HmacAuthentication['mode'];
 };
 
+/** A virtual router as the vrrp process is given it. */
+export type ConfiguredRouter = RouterSpec & {
+  readonly health: ReportedHealth;
+  /** The peer is active: who starts now must know before it could take itself for the only one. */
+  readonly fence: Fence | undefined;
+};
+
 /** What the trackers say of a virtual router. */
 export type ReportedHealth = {
   /** 1..255. */
@@ -63,9 +70,11 @@ export type FenceLiftCause = 'peer-resigned' | 'sync-lost';
 export type VrrpCommand =
   | {
       readonly type: 'configure';
-      readonly routers: readonly (RouterSpec & { readonly health: ReportedHealth })[];
+      readonly routers: readonly ConfiguredRouter[];
       readonly isPreemptPermitted: boolean;
     }
+  /** The whole desired list: what is not in it ends, and what is as it was is not touched. Answered once. */
+  | { readonly type: 'reconfigure'; readonly id: number; readonly routers: readonly ConfiguredRouter[] }
   | { readonly type: 'health'; readonly router: string; readonly health: ReportedHealth }
   /** The peer says that it is active: who has the higher epoch stays. */
   | { readonly type: 'fence'; readonly router: string; readonly fence: Fence }
@@ -91,6 +100,8 @@ export type VrrpReport =
   | { readonly type: 'ready'; readonly fifoScheduling: string; readonly lockedMemory: string }
   /** An operator has to mend something; the process exits and is not started again. */
   | { readonly type: 'failed'; readonly code: string; readonly what: string; readonly mend: string }
+  /** With a failure the routers are somewhere between what they were and what they should be. */
+  | { readonly type: 'reconfigured'; readonly id: number; readonly failure: VrrpFailure | undefined }
   | {
       readonly type: 'transition';
       readonly router: string;
@@ -107,6 +118,8 @@ export type VrrpReport =
   | { readonly type: 'epoch-claimed'; readonly router: string; readonly epoch: number }
   | { readonly type: 'address-event'; readonly router: string; readonly message: string; readonly fields: LogFields }
   | { readonly type: 'status'; readonly id: number; readonly routers: readonly RouterReport[] };
+
+export type VrrpFailure = { readonly code: string; readonly what: string; readonly mend: string };
 
 export type RouterReport = {
   readonly name: string;

@@ -1,4 +1,10 @@
-import type { AccessLogStatus, RealtimeStatus, StatusDocument, VirtualRouterStatus } from './status-document.ts';
+import type {
+  AccessLogStatus,
+  PeerStatus,
+  RealtimeStatus,
+  StatusDocument,
+  VirtualRouterStatus,
+} from './status-document.ts';
 
 /** What an operator should look at, one sentence each. */
 export function warningsOf(status: StatusDocument): readonly string[] {
@@ -30,15 +36,21 @@ function isDeaf({ isFenced, stateForMs, advertIntervalMs }: VirtualRouterStatus)
   return isFenced && stateForMs > 3 * advertIntervalMs;
 }
 
-function peerWarnings({ peer }: StatusDocument): string[] {
+function peerWarnings({ peer, configHash }: StatusDocument): string[] {
   if (peer === undefined) return [];
   if (!peer.connected) {
     return [`${peer.name} is not connected: it would take over without knowing this node's state`];
   }
   return [
-    ...(peer.configDiffers ? [`${peer.name} has another configuration`] : []),
+    ...(peer.configDiffers ? [differingConfigs(peer, configHash)] : []),
     ...(peer.inSync ? [] : [`${peer.name} is not in sync yet`]),
   ];
+}
+
+function differingConfigs({ name, configHash = 'unknown', configDiffersForMs = 0 }: PeerStatus, own: string): string {
+  const seconds = Math.round(configDiffersForMs / 1_000);
+  const hashes = `${configHash}, here ${own}`;
+  return `${name} has another configuration (${hashes}) for ${seconds} s: reload where it is the old one`;
 }
 
 function serviceWarnings({ services }: StatusDocument): string[] {

@@ -25,7 +25,7 @@ export type WorkerPoolPorts = {
   readonly events: EventLog;
   /** What the workers serve, as it is now. */
   readonly services: () => readonly WorkerService[];
-  readonly accessLog: AccessLogDestination | undefined;
+  readonly accessLog: () => AccessLogDestination | undefined;
   /** The slots of shared memory that are in use. */
   readonly usedSlots: () => Iterable<number>;
   /** A worker has started and knows its services: it may be told of sticky sources. */
@@ -38,6 +38,7 @@ export type WorkerPoolPorts = {
 
 const stopTimeoutMs = 3_000;
 const countersTimeoutMs = 1_000;
+const configureTimeoutMs = 5_000;
 
 /** The proxy workers, one per core, as one. */
 export class WorkerPool {
@@ -49,6 +50,9 @@ export class WorkerPool {
   readonly #counts: SharedCounts;
   /** Descriptors that every worker inherits: the shared memory, and for each worker the bell that wakes it. */
   readonly #shared: readonly number[];
+  /** By worker: the last revision that it said it has. */
+  readonly #revisions = new Map<number, number>();
+  readonly #revisionWaiters = new Set<() => void>();
   #configureScheduled = false;
   #revision = 0;
   #lastRequestId = 0;
@@ -95,6 +99,32 @@ export class WorkerPool {
       this.#revision++;
       for (const worker of this.#workers) this.#configure(worker);
     });
+  }
+
+  /**
+   * Tells the workers now. Resolves when those that run have done what they are told; one that is being started again
+   * will begin with it. False if one of them has not answered in time.
+   */
+  async reconfigureNow(): Promise<boolean> {
+    const revision = ++this.#revision;
+    for (const worker of this.#workers) this.#configure(worker);
+    const { clock } = this.#ports;
+    const deadlineMs = clock.nowMs() + configureTimeoutMs;
+    const isDone = (): boolean =>
+      this.#workers.every(({ pid }, index) => pid === undefined || (this.#revisions.get(index) ?? 0) >= revision);
+    while (!isDone()) {
+      if (clock.nowMs() >= deadlineMs) return false;
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          timer.cancel();
+          this.#revisionWaiters.delete(wake);
+          resolve();
+        };
+        const timer = clock.after(deadlineMs - clock.nowMs(), wake);
+        this.#revisionWaiters.add(wake);
+      });
+    }
+    return true;
   }
 
   broadcast(command: WorkerCommand): void {
@@ -145,6 +175,7 @@ export class WorkerPool {
             this.#freePlaces(index);
             const how = exit.signal ?? `exit code ${exit.code ?? 'unknown'}`;
             logger.error({ worker: name, exit }, 'a worker ended and is started again; its connections are lost');
+            this.#wake();
             events.add('process', `${name} ended (${how}) with its connections; started again in ${restartInMs} ms`);
           },
         },
@@ -161,13 +192,15 @@ export class WorkerPool {
 
   #configure(worker: Child<WorkerCommand, WorkerReport>): void {
     const { services, accessLog } = this.#ports;
-    worker.send({ kind: 'configure', revision: this.#revision, services: services(), accessLog });
+    worker.send({ kind: 'configure', revision: this.#revision, services: services(), accessLog: accessLog() });
   }
 
   #onReport(worker: number, report: WorkerReport): void {
     switch (report.kind) {
       case 'configured':
+        this.#revisions.set(worker, report.revision);
         this.#onConfigured(worker, report.failures);
+        this.#wake();
         return;
       case 'stick-claims':
         this.#ports.onStickClaims(worker, report.claims);
@@ -196,6 +229,10 @@ export class WorkerPool {
       this.#ports.events.add('process', `service ${service} cannot listen: ${error}`, { service, error });
     }
     if (this.#failures.size === this.#workers.length) this.#configured.resolve(undefined);
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#revisionWaiters]) wake();
   }
 
   #askCounters(

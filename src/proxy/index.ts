@@ -6,6 +6,8 @@ export type { Balance, Candidate, Latency, PoolView, Question } from './balance/
 export { buildMaglevTable, isHashed, latencyAt, observeLatency, pick } from './balance/index.ts';
 export type { CheckConfig, CheckEffect, CheckInput, CheckResult, CheckState, CheckStep } from './check.ts';
 export { nextCheckDeadlineMs, restartCheck, startCheck, stepCheck } from './check.ts';
+export type { Answer, DiscoveryState, Found } from './discovery.ts';
+export { foundMax, newDiscovery, stepDiscovery } from './discovery.ts';
 export type { DrainPace } from './drain-pace.ts';
 export { startDrainPace, stepDrainPace } from './drain-pace.ts';
 export type { ExpectEffect, ExpectState, ExpectTurn } from './expect-script.ts';
@@ -51,6 +53,8 @@ export {
 } from './server-pool.ts';
 export { slowStartWeight } from './slow-start.ts';
 export type { ClientAddresses, SocketAddress } from './socket-address.ts';
+export type { StickPrefix } from './stick-source.ts';
+export { stickSource, stickSourceOf } from './stick-source.ts';
 export type { StickEntry } from './stick-table.ts';
 export { StickTable } from './stick-table.ts';
 export type { ConnectionSide, InactivityLimits } from './inactivity.ts';

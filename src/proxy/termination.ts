@@ -26,6 +26,8 @@ export type EndCause =
   | 'server-down'
   /** Its server is in drain or maintenance, or was removed, and the service has a `drainTime`. */
   | 'drained'
+  /** Its server was removed, and the operator wanted its connections closed. */
+  | 'server-removed'
   /** This process has ended. */
   | 'stopped'
   | DialRefusal;
@@ -42,6 +44,7 @@ const causeLetters: Readonly<Record<EndCause, string>> = {
   'handed-over': 'K',
   'server-down': 'D',
   drained: 'K',
+  'server-removed': 'K',
   stopped: 'K',
   'no-server': 'S',
   'connect-failed': 'S',

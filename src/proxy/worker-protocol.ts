@@ -7,6 +7,7 @@ import type { DoorRefusal, FrontDoor } from './front-door.ts';
 import type { InactivityLimits } from './inactivity.ts';
 import type { ProxyVersion } from './proxy-protocol/index.ts';
 import type { AdminState, Health } from './server-pool.ts';
+import type { StickPrefix } from './stick-source.ts';
 import type { StickEntry } from './stick-table.ts';
 import type { EndCause } from './termination.ts';
 
@@ -66,7 +67,7 @@ export type WorkerService = {
   /** The address that connections to servers leave from; undefined: the kernel chooses. */
   readonly source: string | undefined;
   /** Stickiness by the client's address. */
-  readonly stick: { readonly ttlMs: number; readonly entriesMax: number } | undefined;
+  readonly stick: { readonly ttlMs: number; readonly entriesMax: number; readonly prefix: StickPrefix } | undefined;
   /** Failures in a row are counted and reported; absent: not. */
   readonly watchFailures?: boolean;
   /** For clients that come when every server has its `maxconn`; undefined: they are refused. */
@@ -108,6 +109,8 @@ export type WorkerCommand =
   | { readonly kind: 'report-counters'; readonly requestId: number }
   /** This node no longer holds the services' address: their clients would wait for an answer that cannot come. */
   | { readonly kind: 'reset-connections'; readonly services: readonly string[] }
+  /** An operator wants the server to be let go of at once. */
+  | { readonly kind: 'close-server-connections'; readonly service: string; readonly server: string }
   /** Accept nothing more; report `drained` once the last connection has ended. */
   | { readonly kind: 'drain' }
   /** Reset every connection and end. */

@@ -17,8 +17,11 @@ export type Logger = {
   child(fields: LogFields): Logger;
 };
 
+/** A logger that is told later on what is worth writing. */
+export type AdjustableLogger = Logger & { setLevel(level: LogLevel): void };
+
 /** JSON lines on standard output, or on another descriptor. Writes are buffered in memory, never awaited. */
-export function createLogger(options: { level: LogLevel; fields?: LogFields; descriptor?: number }): Logger {
+export function createLogger(options: { level: LogLevel; fields?: LogFields; descriptor?: number }): AdjustableLogger {
   const destination = pino.destination({ fd: options.descriptor ?? 1, sync: false, minLength: 0 });
   // A reader that went away (a closed pipe, a full disk) must not end a load balancer.
   destination.on('error', () => undefined);
@@ -26,7 +29,12 @@ export function createLogger(options: { level: LogLevel; fields?: LogFields; des
     { level: options.level, base: options.fields ?? {}, timestamp: pino.stdTimeFunctions.isoTime },
     destination,
   );
-  return wrap(root);
+  return {
+    ...wrap(root),
+    setLevel: (level) => {
+      root.level = level;
+    },
+  };
 }
 
 /** For tests and for processes that must not write: what is logged goes to the given function. */

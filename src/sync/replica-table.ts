@@ -96,6 +96,12 @@ export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTabl
     return visibleValue(this.#live.get(key), nowMs);
   }
 
+  /** How long a key lives on, in milliseconds; Infinity: for good; undefined: it is not there. */
+  lifeMs(key: string, nowMs: number): number | undefined {
+    const expiresAtMs = this.#live.get(key)?.expiresAtMs ?? nowMs;
+    return expiresAtMs > nowMs ? expiresAtMs - nowMs : undefined;
+  }
+
   /** What is alive at `nowMs`; the table may change between two steps. */
   *entries(nowMs: number): Generator<readonly [key: string, value: Value], void, undefined> {
     for (const entry of this.#live.values()) {
@@ -126,6 +132,11 @@ export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTabl
     const expiresAtMs = nowMs + this.#options.tombstoneMs;
     this.#change({ key, value: undefined, ...this.#nextVersion(), expiresAtMs });
     return true;
+  }
+
+  /** Drops a key on this node alone, as a full cache does: the peer keeps it, and a later version comes back. */
+  forget(key: string): void {
+    this.#live.delete(key);
   }
 
   /**

@@ -22,7 +22,7 @@ class Router {
       if (report.type === 'transition') this.transitions.push(`${report.to} (${report.cause})`);
       else if (report.type === 'failed') this.transitions.push(report.what);
     });
-    const routers = [{ ...spec, health: { priority: spec.priority, faults: [] } }];
+    const routers = [{ ...spec, fence: undefined, health: { priority: spec.priority, faults: [] } }];
     this.#send({ type: 'configure', routers, isPreemptPermitted: true });
   }
 

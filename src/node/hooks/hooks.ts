@@ -25,7 +25,7 @@ export type Change = {
 };
 
 type Hooked = {
-  readonly router: HookedRouter;
+  router: HookedRouter;
   state: RouterState;
   generation: number;
   queue: HookQueue;
@@ -36,18 +36,28 @@ export class Hooks implements Service {
   readonly name = 'hooks';
   readonly #node: string;
   readonly #ports: HooksPorts;
-  readonly #hooked: ReadonlyMap<string, Hooked>;
+  readonly #hooked = new Map<string, Hooked>();
   readonly #runs = new Set<Promise<void>>();
 
   constructor(options: { node: string; routers: readonly HookedRouter[] }, ports: HooksPorts) {
     this.#node = options.node;
     this.#ports = ports;
-    this.#hooked = new Map(
-      options.routers.map((router) => [
-        router.name,
-        { router, state: 'initialize', generation: 0, queue: emptyQueue, last: undefined },
-      ]),
-    );
+    this.reconfigure(options.routers);
+  }
+
+  /** What runs or waits for a router that is gone still runs. */
+  reconfigure(routers: readonly HookedRouter[]): void {
+    for (const name of [...this.#hooked.keys()]) {
+      if (!routers.some((router) => router.name === name)) this.#hooked.delete(name);
+    }
+    for (const router of routers) {
+      const known = this.#hooked.get(router.name);
+      if (known !== undefined) known.router = router;
+      else
+        this.#hooked.set(router.name, {
+          ...{ router, state: 'initialize', generation: 0, queue: emptyQueue, last: undefined },
+        });
+    }
   }
 
   start(): Promise<void> {

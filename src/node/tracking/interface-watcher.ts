@@ -7,17 +7,26 @@ export class InterfaceWatcher implements Source {
   readonly #observers = new Map<string, Observe>();
   /** The tracked ones that exist, by index: a removal names nothing else. */
   readonly #present = new Map<number, string>();
+  #isStarted = false;
 
   constructor(dependencies: { kernel: AddressKernel }) {
     this.#kernel = dependencies.kernel;
   }
 
-  /** To be called before `start`, once for each interface. */
+  /** Once for each interface; what is told at once begins with `start`. */
   watch(interfaceName: string, observe: Observe): void {
     this.#observers.set(interfaceName, observe);
   }
 
+  unwatch(interfaceName: string): void {
+    this.#observers.delete(interfaceName);
+    for (const [index, name] of this.#present) if (name === interfaceName) this.#present.delete(index);
+  }
+
+  /** Tells of all that are watched; again when there are more. */
   async start(): Promise<void> {
+    if (this.#isStarted) return this.#lookAtAll();
+    this.#isStarted = true;
     this.#kernel.open({
       onLink: (link) => this.#onLink(link),
       onLinkRemoved: (index) => this.#onRemoved(index),
@@ -30,7 +39,8 @@ export class InterfaceWatcher implements Source {
   }
 
   stop(): Promise<void> {
-    this.#kernel.close();
+    if (this.#isStarted) this.#kernel.close();
+    this.#isStarted = false;
     return Promise.resolve();
   }
 

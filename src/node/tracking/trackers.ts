@@ -41,42 +41,48 @@ const unknown: Observation = { verdict: 'unknown', detail: 'is not known yet' };
 
 export class Trackers implements Service {
   readonly name = 'trackers';
-  readonly #options: TrackersOptions;
+  readonly #node: string;
+  #routers: readonly TrackingRouter[];
   readonly #ports: TrackersPorts;
   readonly #tracked = new Map<string, Tracked>();
   readonly #healths = new Map<string, RouterHealth>();
   readonly #interfaces: InterfaceWatcher;
-  readonly #sources: Source[] = [];
+  /** By what they look at; interfaces have one in common. */
+  readonly #sources = new Map<string, Source>();
 
   constructor(options: TrackersOptions, ports: TrackersPorts) {
-    this.#options = options;
+    this.#node = options.node;
+    this.#routers = options.routers;
     this.#ports = ports;
     this.#interfaces = new InterfaceWatcher({ kernel: ports.kernel });
-    let watchesInterfaces = false;
-    for (const { subject } of options.routers.flatMap(({ track }) => track)) {
-      const key = keyOf(subject);
-      if (this.#tracked.has(key)) continue;
-      this.#tracked.set(key, { name: this.#nameOf(subject), observation: unknown });
-      watchesInterfaces ||= subject.kind === 'interface';
-      const source = this.#createSource(key, subject);
-      if (source !== undefined) this.#sources.push(source);
-    }
-    if (watchesInterfaces) this.#sources.push(this.#interfaces);
-    for (const { name } of options.routers) this.#healths.set(name, this.#judge(name));
+    this.#trackNew();
+    for (const { name } of this.#routers) this.#healths.set(name, this.#judge(name));
   }
 
   async start(): Promise<void> {
     for (const [router, health] of this.#healths) this.#ports.onHealth(router, health);
-    for (const { subject } of this.#options.routers.flatMap(({ track }) => track)) {
-      if (subject.kind === 'service') {
-        this.onServiceUsable(subject.service, this.#ports.isServiceUsable(subject.service));
-      }
-    }
-    await Promise.all(this.#sources.map((source) => source.start()));
+    this.#lookAtServices();
+    await Promise.all([...this.#sources.values()].map((source) => source.start()));
+    if (this.#tracksInterfaces()) await this.#interfaces.start();
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#sources.map((source) => source.stop()));
+    await Promise.all([...this.#sources.values()].map((source) => source.stop()));
+    await this.#interfaces.stop();
+  }
+
+  /** What is tracked already goes on as it is; what a router is worth is told where it has changed. */
+  async reconfigure(routers: readonly TrackingRouter[]): Promise<void> {
+    this.#routers = routers;
+    await this.#untrackOld();
+    const added = this.#trackNew();
+    for (const name of [...this.#healths.keys()]) {
+      if (!routers.some((router) => router.name === name)) this.#healths.delete(name);
+    }
+    for (const { name } of routers) this.#judgeAnew(name);
+    this.#lookAtServices();
+    await Promise.all(added.map((source) => source.start()));
+    if (this.#tracksInterfaces()) await this.#interfaces.start();
   }
 
   /** The health of a router that there is. */
@@ -102,6 +108,49 @@ export class Trackers implements Service {
     this.#onObserved(key, { verdict: isUsable ? 'up' : 'down', detail });
   }
 
+  #subjects(): readonly TrackerSubject[] {
+    return this.#routers.flatMap(({ track }) => track).map(({ subject }) => subject);
+  }
+
+  #tracksInterfaces(): boolean {
+    return this.#subjects().some(({ kind }) => kind === 'interface');
+  }
+
+  #lookAtServices(): void {
+    for (const subject of this.#subjects()) {
+      if (subject.kind !== 'service') continue;
+      this.onServiceUsable(subject.service, this.#ports.isServiceUsable(subject.service));
+    }
+  }
+
+  /** The sources for what was not tracked yet, which are still to be started. */
+  #trackNew(): readonly Source[] {
+    const added: Source[] = [];
+    for (const subject of this.#subjects()) {
+      const key = keyOf(subject);
+      if (this.#tracked.has(key)) continue;
+      this.#tracked.set(key, { name: this.#nameOf(subject), observation: unknown });
+      const source = this.#createSource(key, subject);
+      if (source === undefined) continue;
+      this.#sources.set(key, source);
+      added.push(source);
+    }
+    return added;
+  }
+
+  async #untrackOld(): Promise<void> {
+    const wanted = new Set(this.#subjects().map(keyOf));
+    for (const key of [...this.#tracked.keys()].filter((one) => !wanted.has(one))) {
+      this.#tracked.delete(key);
+      const subject = JSON.parse(key) as TrackerSubject;
+      if (subject.kind === 'interface') this.#interfaces.unwatch(this.#interfaceOf(subject));
+      const source = this.#sources.get(key);
+      this.#sources.delete(key);
+      await source?.stop();
+    }
+    if (!this.#tracksInterfaces()) await this.#interfaces.stop();
+  }
+
   #createSource(key: string, subject: TrackerSubject): Source | undefined {
     const { clock } = this.#ports;
     const observe = (observation: Observation): void => this.#onObserved(key, observation);
@@ -124,7 +173,7 @@ export class Trackers implements Service {
     const before = tracked.observation;
     tracked.observation = observation;
     if (before.verdict !== observation.verdict || before.value !== observation.value) this.#tell(tracked, before);
-    for (const { name } of this.#options.routers) this.#judgeAnew(name);
+    for (const { name } of this.#routers) this.#judgeAnew(name);
   }
 
   /** That something is well when the node starts is no news. */
@@ -144,12 +193,12 @@ export class Trackers implements Service {
   }
 
   #judge(router: string): RouterHealth {
-    const base = this.#options.routers.find(({ name }) => name === router)?.priority ?? 1;
+    const base = this.#routers.find(({ name }) => name === router)?.priority ?? 1;
     return routerHealth(base, this.#trackersOf(router));
   }
 
   #trackersOf(router: string): readonly Tracker[] {
-    const { routers } = this.#options;
+    const routers = this.#routers;
     const own = routers.find(({ name }) => name === router);
     const group = routers.filter(
       ({ name, syncGroup }) => name === router || (syncGroup !== undefined && syncGroup === own?.syncGroup),
@@ -177,7 +226,7 @@ export class Trackers implements Service {
   }
 
   #interfaceOf(subject: Extract<TrackerSubject, { kind: 'interface' }>): string {
-    return subject.interface[this.#options.node] ?? '';
+    return subject.interface[this.#node] ?? '';
   }
 }
 

@@ -1,5 +1,7 @@
 export type { ProxyWorkerOptions } from './worker.ts';
 export { ProxyWorker, relayDefaults } from './worker.ts';
+export type { DnsLookupOptions, DnsQuestion } from './dns-lookup.ts';
+export { DnsLookup, dnsLookupDefaults } from './dns-lookup.ts';
 export { warmUp } from './warm-up.ts';
 export type { CheckReport, CheckTarget } from './prober.ts';
 export { Prober } from './prober.ts';

@@ -39,21 +39,36 @@ export class ServiceListeners {
   }
 
   /**
-   * Closes what is not wanted any more, then opens what is missing, so that an address and port can go from one service
-   * to another. What could not be opened is answered, and tried again with the next call.
+   * Opens what is missing, then closes what is not wanted any more: an address and port that goes from one service to
+   * another is listened for all the time (SO_REUSEPORT). What could not be opened is answered and tried again with the
+   * next call, and nothing is closed: whoever asked for it may want back what was there before.
    */
   configure(services: readonly WantedListener[]): readonly ListenFailure[] {
+    const before = new Map(this.#listeners);
+    const isOpen = (service: WantedListener): boolean => {
+      const listener = before.get(service.name);
+      return listener !== undefined && isAsWanted(listener, service);
+    };
+    const failures = services.filter((service) => !isOpen(service)).flatMap((service) => this.#open(service) ?? []);
+    if (failures.length > 0) {
+      for (const [name, listener] of before) this.#keep(name, listener);
+      return failures;
+    }
     const wanted = new Map(services.map((service) => [service.name, service]));
-    for (const [name, listener] of this.#listeners) {
+    for (const [name, listener] of before) {
       const service = wanted.get(name);
-      if (service === undefined || !isAsWanted(listener, service)) this.#close(name, listener);
+      if (service === undefined || !isOpen(service)) this.#close(name, listener);
       else listener.setOptions(service.tcp);
     }
-    const failures = services
-      .filter((service) => !this.#listeners.has(service.name))
-      .flatMap((service) => this.#open(service) ?? []);
     for (const { name, steering } of services) this.#steer(name, steering);
-    return failures;
+    return [];
+  }
+
+  /** Takes back that a service has moved. */
+  #keep(name: string, listener: Listener): void {
+    const moved = this.#listeners.get(name);
+    if (moved !== undefined && moved !== listener) this.#close(name, moved);
+    this.#listeners.set(name, listener);
   }
 
   /** Lets clients wait in the kernel's queues for a moment: there are no descriptors for them now. */
@@ -107,7 +122,7 @@ export class ServiceListeners {
 
   #close(name: string, listener: Listener): void {
     listener.close();
-    this.#listeners.delete(name);
+    if (this.#listeners.get(name) === listener) this.#listeners.delete(name);
     this.#dependencies.logger.info({ address: listener.address, port: listener.port }, 'closed listener');
   }
 

@@ -14,7 +14,7 @@ import { WaitingRoom } from './waiting-room.ts';
 import { endDraining } from './pacer.ts';
 import { ownSlot } from './shared-counts.ts';
 import { closeWithReset, setVigilance } from './socket-options.ts';
-import { timedOutSide } from '../index.ts';
+import { stickSource, timedOutSide } from '../index.ts';
 import { createRecordLog } from '../../runtime/index.ts';
 import type { Clock, Logger, Native, Random, Service, Timer } from '../../runtime/index.ts';
 import type {
@@ -187,6 +187,11 @@ export class ProxyWorker implements Service {
           if (command.services.includes(connection.service.spec.name)) this.#end(connection, 'handed-over');
         }
         return;
+      case 'close-server-connections': {
+        const servers = [...(this.#services.get(command.service)?.servers ?? [])];
+        this.#shutDown(new Set(servers.filter(({ name }) => name === command.server)), 'server-removed');
+        return;
+      }
       case 'drain':
         this.#drain();
         return;
@@ -220,14 +225,14 @@ export class ProxyWorker implements Service {
   #configure(revision: number, services: readonly WorkerService[]): void {
     const { clock, random, report } = this.#dependencies;
     const slotAt = (index: number | undefined): Slot => this.#slotAt(index);
-    for (const service of this.#services.values()) service.configured = false;
     for (const spec of services) {
       const known = this.#services.get(spec.name);
       if (known === undefined) this.#services.set(spec.name, new ServiceRuntime(spec, { clock, random, slotAt }));
       else this.#update(known, spec);
     }
     const failures = this.#configureDoors(this.#draining ? [] : services);
-    this.#forgetRemoved();
+    // Listeners are closed only if all others could be opened: until then their services have clients.
+    if (failures.length === 0) this.#retain(new Set(services.map(({ name }) => name)));
     report({ kind: 'configured', revision, failures });
   }
 
@@ -238,7 +243,8 @@ export class ProxyWorker implements Service {
     // Of a listener that is closed now, the clients that were waiting there still find its door.
     this.#doors = new Map([...this.#doors, ...wanted]);
     const failures = new Map(this.#listeners.configure(doors).map(({ service, error }) => [service, error]));
-    this.#doors = wanted;
+    // Where one could not be opened none was closed.
+    if (failures.size === 0) this.#doors = wanted;
     return doors.flatMap((door) => {
       const error = failures.get(door.name);
       return error === undefined ? [] : door.services.map(({ spec }) => ({ service: spec.name, error }));
@@ -247,12 +253,12 @@ export class ProxyWorker implements Service {
 
   #update(service: ServiceRuntime, spec: WorkerService): void {
     const down = service.update(spec);
-    if (down.length > 0 && spec.onMarkedDown === 'shutdownSessions') this.#shutDown(new Set(down));
+    if (down.length > 0 && spec.onMarkedDown === 'shutdownSessions') this.#shutDown(new Set(down), 'server-down');
     this.#waiting.onConfigured(service);
   }
 
-  /** Ends what goes to servers that are down. Those who are still being connected are better off with another one. */
-  #shutDown(servers: ReadonlySet<ServerRuntime>): void {
+  /** Ends what goes to these servers. Those who are still being connected are better off with another one. */
+  #shutDown(servers: ReadonlySet<ServerRuntime>, cause: 'server-down' | 'server-removed'): void {
     for (const connection of this.#connections) {
       const { server } = connection;
       if (server === undefined || !servers.has(server)) continue;
@@ -261,13 +267,18 @@ export class ProxyWorker implements Service {
         continue;
       }
       server.counters.shutdowns++;
-      this.#relay.reset(connection, 'server-down');
+      this.#relay.reset(connection, cause);
     }
   }
 
   #slotAt(index: number | undefined): Slot {
     const { native, peers } = this.#dependencies;
     return peers === undefined || index === undefined ? ownSlot(native) : peers.counts.slot(index, peers.worker);
+  }
+
+  #retain(wanted: ReadonlySet<string>): void {
+    for (const [name, service] of this.#services) if (!wanted.has(name)) service.configured = false;
+    this.#forgetRemoved();
   }
 
   /** A service that was removed stays known until its last connection has ended. */
@@ -306,7 +317,7 @@ export class ProxyWorker implements Service {
       this.#turnAway(service, newcomer, admitted.reason);
       return;
     }
-    const source = service.needsSource ? formatIp(newcomer.ip) : '';
+    const source = sourceOf(service, newcomer.ip);
     const connection = new Connection({ service, source, fd: newcomer.fd, driver: this.#dialer });
     connection.trace = newcomer.trace;
     connection.addresses = newcomer.addresses;
@@ -428,4 +439,10 @@ export class ProxyWorker implements Service {
     if (claims.length > 0) this.#dependencies.report({ kind: 'stick-claims', claims });
     if (touched.length > 0) this.#dependencies.report({ kind: 'stick-touched', entries: touched });
   }
+}
+
+/** What the client is known by where a server is chosen. */
+function sourceOf({ needsSource, spec }: ServiceRuntime, ip: Uint8Array): string {
+  if (!needsSource) return '';
+  return spec.stick === undefined ? formatIp(ip) : stickSource(ip, spec.stick.prefix);
 }

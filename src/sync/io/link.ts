@@ -58,6 +58,8 @@ export type SyncState = {
   readonly inSyncSinceMs: number | undefined;
   readonly lag: Lag;
   readonly configDiffers: boolean;
+  /** As the peer said last; undefined while it is not connected. */
+  readonly peerConfigHash: string | undefined;
   readonly peerBootId: string | undefined;
   /** The port that a listening node listens on. */
   readonly port: number | undefined;
@@ -66,7 +68,7 @@ export type SyncState = {
 
 type Hello = Extract<SessionEvent, { kind: 'established' }>['hello'];
 
-type Current = { readonly connection: PeerConnection; readonly hello: Hello };
+type Current = { readonly connection: PeerConnection; readonly hello: Hello; readonly peerConfigHash: string };
 
 const sweepPeriodMs = 1_000;
 /** Less than a millisecond's work; a million entries are gone through in under a minute. */
@@ -77,6 +79,7 @@ export class SyncLink implements Service {
   readonly #options: SyncLinkOptions;
   readonly #dependencies: SyncLinkDependencies;
   readonly #counters = createSyncCounters();
+  #configHash: string;
   readonly #requests = new PendingRequests();
   readonly #dialer: Dialer | undefined;
   readonly #listener: Listener | undefined;
@@ -91,6 +94,7 @@ export class SyncLink implements Service {
   constructor(options: SyncLinkOptions, dependencies: SyncLinkDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
+    this.#configHash = options.configHash;
     const { self, peer, port, key } = options;
     assert(key.length >= 16 && key.length <= 256, 'a sync key of 16 to 256 bytes');
     const { clock, random } = dependencies;
@@ -140,11 +144,25 @@ export class SyncLink implements Service {
       inSync: inSyncSinceMs !== undefined,
       inSyncSinceMs,
       lag: session?.lag(this.#dependencies.clock.nowMs()) ?? { entries: 0, bytes: 0, oldestMs: 0 },
-      configDiffers: this.#current !== undefined && this.#current.hello.configHash !== this.#options.configHash,
+      configDiffers: this.#current !== undefined && this.#current.peerConfigHash !== this.#configHash,
+      peerConfigHash: this.#current?.peerConfigHash,
       peerBootId: this.#current?.hello.bootId,
       port: this.#listener?.port,
       counters: this.#counters,
     };
+  }
+
+  /** This node has another configuration from now on. What the peer is told of it is for the caller to say. */
+  setConfigHash(configHash: string): void {
+    this.#configHash = configHash;
+    this.#tellState();
+  }
+
+  /** The peer says that it has another configuration. */
+  setPeerConfigHash(peerConfigHash: string): void {
+    if (this.#current === undefined) return;
+    this.#current = { ...this.#current, peerConfigHash };
+    this.#tellState();
   }
 
   /** Sends a notice in this turn, ahead of table data. False when there is no peer or too many wait. */
@@ -168,7 +186,8 @@ export class SyncLink implements Service {
 
   #greet(socket: TLSSocket): void {
     this.#unreachableReason = undefined;
-    const { self, peer, configHash, bootId, heartbeatMs } = this.#options;
+    const { self, peer, bootId, heartbeatMs } = this.#options;
+    const configHash = this.#configHash;
     const { clock, tables } = this.#dependencies;
     const names = { self: self.name, peer: peer.name };
     const connection: PeerConnection = new PeerConnection(socket, {
@@ -212,11 +231,11 @@ export class SyncLink implements Service {
       this.#requests.rejectAll();
       countReason(this.#counters.ended, 'replaced');
     }
-    this.#current = { connection, hello };
+    this.#current = { connection, hello, peerConfigHash: hello.configHash };
     this.#refusedReason = undefined;
     this.#listener?.greeted(connection.socket);
     this.#dialer?.forgiveFailures();
-    const configDiffers = hello.configHash !== this.#options.configHash;
+    const configDiffers = hello.configHash !== this.#configHash;
     this.#dependencies.logger.info({ peer: this.#options.peer.name, configDiffers }, 'sync connected');
     this.#tellState();
   }
@@ -283,8 +302,15 @@ export class SyncLink implements Service {
   #tellState(): void {
     const connected = this.#current !== undefined;
     const inSync = this.#current?.connection.session.inSyncSinceMs !== undefined;
-    const { configHash, bootId } = this.#current?.hello ?? {};
-    const news = [connected, inSync, configHash, bootId, this.#refusedReason, this.#unreachableReason].join('|');
+    const hashes = [this.#configHash, this.#current?.peerConfigHash].join(' ');
+    const news = [
+      connected,
+      inSync,
+      hashes,
+      this.#current?.hello.bootId,
+      this.#refusedReason,
+      this.#unreachableReason,
+    ].join('|');
     if (news === this.#toldState) return;
     this.#toldState = news;
     this.#dependencies.onStateChanged(this.state());

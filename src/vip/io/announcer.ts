@@ -12,7 +12,7 @@ export type AnnouncerCounts = { readonly framesSent: number; readonly sendFailur
 
 export class Announcer implements Service {
   readonly name = 'announcer';
-  readonly #config: AnnouncementConfig;
+  #config: AnnouncementConfig;
   readonly #clock: Clock;
   readonly #socket: FrameSocket;
   readonly #link: () => Link | undefined;
@@ -59,6 +59,11 @@ export class Announcer implements Service {
     this.silence();
     this.#socket.close();
     return Promise.resolve();
+  }
+
+  /** Counts from the next announcement on. */
+  reconfigure(config: AnnouncementConfig): void {
+    this.#config = config;
   }
 
   /** The VIPs are on the interface: sends the first announcements before it returns, the others as scheduled. */

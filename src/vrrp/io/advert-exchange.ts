@@ -35,7 +35,7 @@ export class AdvertExchange {
   readonly #seal: AdvertSeal;
   #view: RouterView;
   /** Undefined: what is sent has no seal. */
-  readonly #sealKey: SealKey | undefined;
+  #sealKey: SealKey | undefined;
   #unsubscribe: (() => void) | undefined;
   #packetsSeen = 0;
   #lastDropReason: DropReason | undefined;
@@ -43,10 +43,9 @@ export class AdvertExchange {
   #peerChecksumForm: ChecksumForm | undefined;
 
   constructor(options: VirtualRouterOptions, ports: AdvertExchangePorts) {
-    const { version, advertIntervalMs, ownAddress, addresses } = options;
-    assert(isAdvertInterval(version, advertIntervalMs), `${advertIntervalMs} ms fit into an advert`);
+    const { version, ownAddress } = options;
     assert(version === 3 || ownAddress.length === 4, 'version 2 is for IPv4 alone');
-    this.#options = { ...options, addresses: addresses.toSorted((a, b) => rankInAdvert(a) - rankInAdvert(b)) };
+    this.#options = asAdvertised(options);
     this.#ports = ports;
     this.#destination = options.unicastPeer ?? vrrpGroupOf(ownAddress);
     this.#seal = new AdvertSeal(options, ports);
@@ -80,6 +79,15 @@ export class AdvertExchange {
 
   stop(): void {
     this.#unsubscribe?.();
+  }
+
+  /** From the next packet on; who we are and whom we talk to must be as it was. */
+  reconfigure(options: VirtualRouterOptions): void {
+    this.#options = asAdvertised(options);
+    this.#seal.reconfigure(this.#options);
+    const authentication = options.authentication && authenticationView(options.authentication);
+    this.#view = { ...this.#options, authentication };
+    this.#sealKey = sealKeyOf(options.authentication, authentication);
   }
 
   /** Where the next adverts leave from; of the same family as before. */
@@ -175,6 +183,12 @@ function sealKeyOf(
 
 function passwordOf(authentication: AuthenticationView | undefined): Uint8Array | undefined {
   return authentication?.type === 'simple-text' ? authentication.password : undefined;
+}
+
+function asAdvertised(options: VirtualRouterOptions): VirtualRouterOptions {
+  const { version, advertIntervalMs, addresses } = options;
+  assert(isAdvertInterval(version, advertIntervalMs), `${advertIntervalMs} ms fit into an advert`);
+  return { ...options, addresses: addresses.toSorted((a, b) => rankInAdvert(a) - rankInAdvert(b)) };
 }
 
 /** An IPv6 virtual router's link-local address comes first in its adverts (RFC 9568, 5.2.9). */

@@ -17,7 +17,7 @@ export type SealKey = { readonly keyId: number; readonly hmac: Hmac };
 const answersPerInterval = 8;
 
 export class AdvertSeal {
-  readonly #options: SealOptions;
+  #options: SealOptions;
   readonly #clock: Clock;
   readonly #life = randomNonce();
   #counter = 0n;
@@ -29,6 +29,11 @@ export class AdvertSeal {
   constructor(options: SealOptions, dependencies: { clock: Clock }) {
     this.#options = options;
     this.#clock = dependencies.clock;
+  }
+
+  /** Goes on with another interval: the counter of its seals must not begin anew. */
+  reconfigure(options: SealOptions): void {
+    this.#options = options;
   }
 
   /** An advert with its seal. The latest question is answered by every one, for the first of them may be lost. */

@@ -77,6 +77,20 @@ export class VirtualRouter {
     this.#step(command);
   }
 
+  /**
+   * Goes on with other options, in the state in which it is: nothing is missed, nothing changes hands. Version, VRID,
+   * own address, peer and the epoch stay, and a priority is changed by its command. New addresses are announced when
+   * the router is active, and are to be there already.
+   */
+  reconfigure(options: VirtualRouterOptions): void {
+    const { name, version, vrid, ownAddress, unicastPeer, epoch } = this.#options;
+    this.#options = { ...options, name, version, vrid, ownAddress, unicastPeer, epoch };
+    this.#exchange.reconfigure(this.#options);
+    if (this.#state.kind !== 'active') return;
+    this.#work.add({ type: 'announce' });
+    this.#work.run();
+  }
+
   /** Only while the router is out of the election: the others know an active one by its address. */
   setOwnAddress(ownAddress: Uint8Array): void {
     assert(this.#state.kind === 'initialize', 'an address is changed before the election');

@@ -76,8 +76,10 @@ describe('a correct file', () => {
               ...{ maxconn: undefined, backup: false, sendProxy: undefined },
             },
           ],
+          discoveries: [],
         },
       ],
+      resolvers: [],
       proxy: { workers: 'auto' },
       admin: { socket: '/run/tandem', listen: undefined },
       log: { level: 'info' },
@@ -181,7 +183,7 @@ log: {level: debug}
       listen: { address: '2001:db8::101', port: 65_535 },
       mode: 'proxy',
       balance: 'leastconn',
-      stick: { by: 'source', ttlMs: 86_400_000 },
+      stick: { by: 'source', prefix: { ipv4: 32, ipv6: 128 }, ttlMs: 86_400_000, size: 1_000_000 },
       check: {
         ...{ interMs: 100, fastinterMs: 100, downinterMs: 100, timeoutMs: 50, rise: 1, fall: 1 },
         ...{ address: undefined, port: 9, probe: { kind: 'tcp' } },
@@ -203,11 +205,47 @@ log: {level: debug}
           ...{ maxconn: 7, backup: true, sendProxy: undefined },
         },
       ],
+      discoveries: [],
     });
     expect(config.services[1]?.check).toBeUndefined();
     expect(config.proxy.workers).toBe(64);
     expect(config.admin).toEqual({ socket: '/tmp/t', listen: { address: '::1', port: 9_600 } });
     expect(config.log.level).toBe('debug');
+  });
+
+  test('has names beside servers, with what else they have', () => {
+    const config = parsed(
+      pairWith(
+        [
+          "      - {name: s1, address: '10.9.0.21:8080'}",
+          `      - {name: s1, address: '10.9.0.21:8080'}
+      - {name: app, resolve: App.Example.internal., port: 8080, weight: 3, hold: 0s}
+      - {name: web, srv: _http._tcp.example.internal}`,
+        ],
+        ['services:', "resolvers: [10.9.0.53, '10.9.0.54:8600', '2001:db8::53', '[2001:db8::54]:5353']\nservices:"],
+      ),
+    );
+    expect(config.services[0]?.servers.map(({ name }) => name)).toEqual(['s1']);
+    expect(config.services[0]?.discoveries).toEqual([
+      {
+        name: 'app',
+        lookup: { kind: 'address', host: 'app.example.internal', port: 8080 },
+        holdMs: 0,
+        template: { weight: 3, maxconn: undefined, backup: false },
+      },
+      {
+        name: 'web',
+        lookup: { kind: 'srv', service: '_http._tcp.example.internal' },
+        holdMs: 30_000,
+        template: { weight: 1, maxconn: undefined, backup: false },
+      },
+    ]);
+    expect(config.resolvers).toEqual([
+      { address: '10.9.0.53', port: 53 },
+      { address: '10.9.0.54', port: 8600 },
+      { address: '2001:db8::53', port: 53 },
+      { address: '2001:db8::54', port: 5353 },
+    ]);
   });
 
   test('with one node needs no sync', () => {

@@ -139,6 +139,36 @@ describe('a sync group', () => {
   });
 });
 
+describe('a router that is taken out, or into another group', () => {
+  it('tells its last changes, and nobody follows it', () => {
+    const node = setup({ a: 'g', b: 'g' });
+    node.becomeActive('a');
+    node.fitness.leave('a');
+    node.handle('a', { type: 'shutdown' });
+    node.fitness.remove('a');
+    expect(node.trace()).toEqual(['a active -> initialize (shutdown)', 'a advert 0']);
+    expect(node.states()).toEqual({ a: 'initialize', b: 'active' });
+  });
+
+  it('does not keep the others out any more by its fault', () => {
+    const node = setup({ a: 'g', b: 'g' });
+    node.fitness.onHealth('a', ill);
+    expect(node.states()).toEqual({ a: 'initialize', b: 'initialize' });
+    node.fitness.regroup('a', undefined);
+    expect(node.states()).toEqual({ a: 'initialize', b: 'backup' });
+    node.fitness.regroup('a', 'g');
+    expect(node.states()).toEqual({ a: 'initialize', b: 'initialize' });
+  });
+
+  it('is no more known when it is made anew', () => {
+    const node = setup({ a: undefined });
+    node.fitness.onHealth('a', ill);
+    node.fitness.remove('a');
+    node.add('a', undefined);
+    expect(node.states()).toEqual({ a: 'backup' });
+  });
+});
+
 const higherAdvert: AdvertInput = {
   type: 'advert',
   priority: 250,

@@ -157,5 +157,6 @@ function serviceOf({ address, port }: WorkerServer, agentPort: number | undefine
     servers: [
       { name: 's1', address: { address, port }, weight: 1, maxconn: undefined, backup: false, sendProxy: undefined },
     ],
+    ...{ sendProxy: undefined, discoveries: [] },
   };
 }

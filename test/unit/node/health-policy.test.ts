@@ -82,6 +82,27 @@ describe('HealthPolicy', () => {
     expect(node.requests).toEqual(['to lb2: web']);
   });
 
+  it('leaves an unwell node also for a peer with another file, but does not come back from one', async () => {
+    const node = await setup({ preempt: true, preemptDelayMs: 0 });
+    node.setWorth(50, true);
+    await node.settle();
+    node.setWorth(200, false);
+    node.clock.advance(2_000);
+    await node.settle();
+    expect(node.mayDiffer).toEqual([true, false]);
+  });
+
+  it('goes by what is configured now', async () => {
+    const node = await setup({ preempt: true, preemptDelayMs: 0 });
+    node.setWorth(50, true);
+    await node.settle();
+    node.policy.reconfigure([{ name: 'web', preempt: false, preemptDelayMs: 0 }]);
+    node.setWorth(200, false);
+    node.clock.advance(2_000);
+    await node.settle();
+    expect(node.requests).toEqual(['to lb2: web']);
+  });
+
   it('tries again what is refused, ever more slowly, and says it once', async () => {
     const node = await setup({ preempt: false, preemptDelayMs: 0 });
     node.refuse(new OperatorError('NOT_IN_SYNC', 'lb2 is behind in sync', 'wait'));
@@ -125,7 +146,9 @@ async function setup(router: { preempt: boolean; preemptDelayMs: number }) {
   );
   mastership.onPeerRoles({ web: role('backup', 100) });
   const refusals: { now: OperatorError | undefined } = { now: undefined };
-  const failover = ({ to, routers }: FailoverRequest): Promise<FailoverReport> => {
+  const mayDiffers: (boolean | undefined)[] = [];
+  const failover = ({ to, routers, mayDiffer }: FailoverRequest): Promise<FailoverReport> => {
+    mayDiffers.push(mayDiffer);
     requests.push(`to ${to ?? ''}: ${routers?.join() ?? 'all'}`);
     if (refusals.now !== undefined) return Promise.reject(refusals.now);
     const isHere = to === 'lb1';
@@ -146,6 +169,7 @@ async function setup(router: { preempt: boolean; preemptDelayMs: number }) {
     clock,
     events,
     requests,
+    mayDiffer: mayDiffers,
     policy,
     refuse: (error: OperatorError): void => {
       refusals.now = error;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Mastership } from '../../../src/node/mastership.ts';
+import type { RouterRole } from '../../../src/node/mastership.ts';
 
 describe('Mastership', () => {
   it('tells the peer each change of its own', () => {
@@ -52,6 +53,37 @@ describe('Mastership', () => {
     expect(trace).toEqual([]);
   });
 
+  it('knows what the peer said of a virtual router before it was configured here', () => {
+    const { mastership, trace } = setup();
+    mastership.onPeerRoles({ web: role('backup', 1), late: role('active', 4) });
+    expect([mastership.peerStates(), mastership.heldByPeer(), trace.splice(0)]).toEqual([
+      { web: 'backup' },
+      [],
+      ['epoch web 1'],
+    ]);
+    mastership.add({ late: role('initialize', 0) });
+    expect([mastership.heldByPeer(), mastership.fence('late')?.epoch]).toEqual([['late'], 4]);
+  });
+
+  it('lifts the fence of what the peer does not speak of any more', () => {
+    const { mastership, trace } = setup();
+    mastership.onPeerRoles({ web: role('active', 7) });
+    trace.length = 0;
+    mastership.onPeerRoles({});
+    expect(trace).toEqual(['lifted web peer-resigned']);
+    expect(mastership.fence('web')).toBeUndefined();
+  });
+
+  it('speaks of nothing that is no longer configured, and keeps the roles of what stays', () => {
+    const { mastership, trace } = setup();
+    mastership.onOwnChange('web', 'active', 3);
+    trace.length = 0;
+    mastership.add({ web: role('initialize', 0) });
+    mastership.retain(['web']);
+    expect(trace).toEqual(['send web=active@3']);
+    expect(mastership.own('db')).toBeUndefined();
+  });
+
   it('says that the peer is dead, and where its adverts came from, when its kernel ended the connection', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7) });
@@ -99,7 +131,7 @@ describe('Mastership', () => {
   });
 });
 
-function role(state: string, epoch: number): Record<string, unknown> {
+function role(state: RouterRole['state'], epoch: number): RouterRole {
   return { state, epoch, priority: 100, address: '10.0.0.2' };
 }
 

@@ -46,6 +46,17 @@ describe('Switchover', () => {
     expect(node.trace).toEqual([]);
   });
 
+  it('hands over to a peer with another configuration if it may, but not to one that is behind', async () => {
+    const node = setup({ own: 'active', peer: { configDiffers: true } });
+    node.answer = () => {
+      node.mastership.onOwnChange('web', 'backup', 2);
+      return Promise.resolve({});
+    };
+    expect(await node.switchover.run({ ...request, mayDiffer: true })).toMatchObject({ to: 'lb2' });
+    const behind = setup({ own: 'active', peer: { configDiffers: true, inSync: false } });
+    await expect(behind.switchover.run({ ...request, mayDiffer: true })).rejects.toMatchObject({ code: 'NOT_IN_SYNC' });
+  });
+
   it('with force does without sync, and resigns where the peer cannot be asked', async () => {
     const node = setup({ own: 'active', peer: { connected: false } });
     const run = node.switchover.run({ ...request, force: true });
@@ -154,6 +165,8 @@ const healthyPeer: PeerStatus = {
   lagEntries: 0,
   lagMs: 0,
   configDiffers: false,
+  configDiffersForMs: undefined,
+  configHash: 'x',
   virtualRouters: {},
   counters: {},
 };

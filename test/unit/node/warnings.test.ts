@@ -17,7 +17,11 @@ describe('warningsOf', () => {
       { connected: false },
       "lb2 is not connected: it would take over without knowing this node's state",
     ],
-    ['of another configuration', { configDiffers: true }, 'lb2 has another configuration'],
+    [
+      'of another configuration',
+      { configDiffers: true, configDiffersForMs: 12_300, configHash: 'y' },
+      'lb2 has another configuration (y, here x) for 12 s: reload where it is the old one',
+    ],
     ['behind', { inSync: false }, 'lb2 is not in sync yet'],
     ['active as well', { virtualRouters: { web: 'active' } }, 'both nodes are active for web'],
   ])('tells of a peer that is %s', (_what, change, warning) => {
@@ -90,12 +94,18 @@ const router: StatusDocument['virtualRouters'][number] = {
 
 const peer: PeerStatus = {
   ...{ name: 'lb2', connected: true, refused: undefined, inSync: true, inSyncForMs: 1, lagEntries: 0, lagMs: 0 },
-  ...{ configDiffers: false, virtualRouters: { web: 'backup' }, counters: {} },
+  ...{
+    configDiffers: false,
+    configDiffersForMs: undefined,
+    configHash: 'x',
+    virtualRouters: { web: 'backup' },
+    counters: {},
+  },
 };
 
 const server: ServiceStatus['servers'][number] = {
   ...{ name: 's1', address: '10.0.0.1:80', weight: 1, connections: 0, connectionsTotal: 0, connectFailures: 0 },
-  ...{ health: 'up', state: 'ready', lastCheck: undefined, backup: false, maxconn: undefined },
+  ...{ origin: 'file', health: 'up', state: 'ready', lastCheck: undefined, backup: false, maxconn: undefined },
   ...{ check: undefined, agent: undefined, ejection: undefined, ejectionsTotal: 0 },
   ...{ queued: 0, drained: 0, shutdowns: 0 },
 };
@@ -103,7 +113,7 @@ const server: ServiceStatus['servers'][number] = {
 const service: ServiceStatus = {
   ...{ name: 'web', listen: '10.0.0.9:80', balance: 'roundrobin', listenError: undefined, connections: 0 },
   ...{ connectionsTotal: 0, bytesIn: 0, bytesOut: 0, refused: {}, ended: {}, stickEntries: undefined },
-  ...{ queued: 0, queuedMax: 0, queueLength: 10_000 },
+  ...{ queued: 0, queuedMax: 0, queueLength: 10_000, discoveries: [] },
   servers: [server],
 };
 

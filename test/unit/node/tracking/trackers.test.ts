@@ -50,6 +50,43 @@ describe('Trackers', () => {
     expect(trackers.health('web').faults).toEqual(['interface eth1 does not exist']);
   });
 
+  it('that stay go on as they are when others come and go', async () => {
+    const { trackers, kernel, told, events } = setup([router('web', [byInterface('eth1', -50)])]);
+    kernel.createLink('eth1');
+    await trackers.start();
+    told.length = 0;
+    await trackers.reconfigure([router('web', [byInterface('eth1', -50), byInterface('eth2', -20)]), router('db', [])]);
+    // What is new counts as down until it has been looked at.
+    expect(told).toEqual(['web 180', 'db 200']);
+    const index = kernel.createLink('eth2');
+    expect(told.splice(0)).toEqual(['web 180', 'db 200', 'web 200']);
+    await trackers.reconfigure([router('web', [byInterface('eth1', -50)])]);
+    await kernel.deleteLink(index);
+    expect([told, trackers.status('web').map(({ name }) => name)]).toEqual([[], ['interface eth1']]);
+    expect(events.after(0).map(({ message }) => message)).toEqual([
+      'interface eth2 does not exist',
+      'interface eth2 is up',
+    ]);
+  });
+
+  it('look at interfaces when the first is tracked, and no longer when none is', async () => {
+    const { trackers, kernel, told } = setup([router('web', [])]);
+    await trackers.start();
+    await trackers.reconfigure([router('web', [byInterface('eth1', -50)])]);
+    kernel.createLink('eth1');
+    expect(told).toEqual(['web 200', 'web 150', 'web 200']);
+    await trackers.reconfigure([router('web', [])]);
+    await trackers.reconfigure([router('web', [byInterface('eth1', -50)])]);
+    expect(trackers.health('web').priority).toBe(200);
+  });
+
+  it('tell another priority of the configuration', async () => {
+    const { trackers, told } = setup([router('web', [])]);
+    await trackers.start();
+    await trackers.reconfigure([{ ...router('web', []), priority: 150 }]);
+    expect(told).toEqual(['web 200', 'web 150']);
+  });
+
   it('of one thing in several routers are one, with the weight of each', async () => {
     const routers = [router('web', [byService('s', -50)]), router('db', [byService('s', 'fatal')])];
     const { trackers, events } = setup(routers);

@@ -160,7 +160,7 @@ describe('the queue', () => {
 });
 
 describe('clients with a server of their own', () => {
-  const stick = { ttlMs: 60_000, entriesMax: 100 };
+  const stick = { ttlMs: 60_000, entriesMax: 100, prefix: { ipv4: 32, ipv6: 128 } };
 
   it('wait for it while others have room, and go elsewhere when they have waited for too long', async () => {
     const servers = [limited(await startNamedServer('a'), 1), await startNamedServer('b')];

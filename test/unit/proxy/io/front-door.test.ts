@@ -121,7 +121,10 @@ describe('a PROXY protocol header', () => {
 
   it('does not keep the client that it names from its stickiness', async () => {
     const proxy = await startProxy([await startNamedServer('s1')], {
-      service: { frontDoor: door({ acceptProxy }), stick: { ttlMs: 60_000, entriesMax: 10 } },
+      service: {
+        frontDoor: door({ acceptProxy }),
+        stick: { ttlMs: 60_000, entriesMax: 10, prefix: { ipv4: 32, ipv6: 128 } },
+      },
     });
     proxy.connect().write(encodeProxyHeader('v2', client));
     await until(() => proxy.reports.some((report) => report.kind === 'stick-claims'));

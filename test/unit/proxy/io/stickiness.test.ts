@@ -14,7 +14,7 @@ import {
 } from './harness.ts';
 import type { TestWorker } from './harness.ts';
 
-const stick = { ttlMs: 60_000, entriesMax: 1000 };
+const stick = { ttlMs: 60_000, entriesMax: 1000, prefix: { ipv4: 32, ipv6: 128 } };
 
 describe('stickiness', () => {
   it('sends a source to one server, whichever of two workers it meets and however close together', async () => {

@@ -89,6 +89,30 @@ describe('configuring', () => {
     expect(await nextData(connectTo(moved.address, moved.port))).toBe('a');
   });
 
+  it('closes nothing as long as something cannot be opened', async () => {
+    const taken = createServer();
+    const takenPort = freePort();
+    await listening(taken, takenPort);
+    const proxy = await startProxy([await startNamedServer('a')]);
+    const { port } = proxy.spec;
+    const moved = { ...proxy.spec, port: freePort() };
+    const wanted = [moved, serviceSpec({ name: 'taken', port: takenPort })];
+    expect(proxy.configure(...wanted).failures).toEqual([{ service: 'taken', error: 'EADDRINUSE' }]);
+    const client = connectTo(moved.address, port);
+    expect(await nextData(client)).toBe('a');
+    expect(await nextError(connectTo(moved.address, moved.port))).toBe('ECONNREFUSED');
+    client.resetAndDestroy();
+    await until(() => proxy.service().connectionsCurrent === 0);
+    // What was wanted last is gone as well, and yet its listener has clients.
+    expect(proxy.configure(serviceSpec({ name: 'taken', port: takenPort })).failures).toHaveLength(1);
+    expect(await nextData(connectTo(moved.address, port))).toBe('a');
+    taken.close();
+    await once(taken, 'close');
+    expect(proxy.configure(...wanted).failures).toEqual([]);
+    expect(await nextData(connectTo(moved.address, moved.port))).toBe('a');
+    expect(await nextError(connectTo(moved.address, port))).toBe('ECONNREFUSED');
+  });
+
   it('uses changed servers for the next connection and leaves those of a removed one alone', async () => {
     const [a, b] = [await startEchoServer('a'), await startEchoServer('b')];
     const proxy = await startProxy([a]);

@@ -111,6 +111,17 @@ describe('two links', () => {
     await dialer.until(() => dialer.table.get('still', 0) === 1);
   });
 
+  it('know at once that one of them has read another configuration', async () => {
+    const [dialer, listener] = await startPair();
+    dialer.link.setConfigHash('another');
+    expect(dialer.link.state()).toMatchObject({ configDiffers: true, peerConfigHash: 'c0ffee' });
+    expect(dialer.states.at(-1)?.configDiffers).toBe(true);
+    listener.link.setPeerConfigHash('another');
+    expect(listener.states.at(-1)).toMatchObject({ configDiffers: true, peerConfigHash: 'another' });
+    listener.link.setConfigHash('another');
+    expect(listener.link.state().configDiffers).toBe(false);
+  });
+
   it('hand over a notice ahead of table data', async () => {
     const [dialer, listener] = await startPair();
     for (let i = 0; i < 100; i++) dialer.table.set(`k${i}`, i, 0);

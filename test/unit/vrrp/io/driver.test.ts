@@ -5,6 +5,8 @@ import { ManualClock } from '../../../../src/runtime/index.ts';
 import {
   acceptPacket,
   activeDownIntervalMs,
+  decodeAdvert,
+  decodeIpv4Packet,
   encodeAdvert,
   encodeVrrpIpv4Packet,
   vrrpGroupIpv4,
@@ -483,3 +485,57 @@ function bound(clock: Clock): Clock {
     sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
   };
 }
+
+describe('a virtual router that is reconfigured', () => {
+  it('stays active, with the next advert at its time, of the new addresses and interval', async () => {
+    const { clock, log, router, other, settle } = await bench();
+    const adverts: { addresses: number; advertIntervalMs: number }[] = [];
+    other.subscribe((packet) => {
+      const decoded = decodeIpv4Packet(packet);
+      if (!decoded.ok) return;
+      const advert = decodeAdvert(decoded.value.payload, decoded.value);
+      if (advert.ok) adverts.push({ ...advert.value.advert, addresses: advert.value.advert.addresses.length });
+    });
+    clock.advance(downMs + 50);
+    await settle();
+    log.length = 0;
+    const addresses = [virtualAddress, Uint8Array.of(192, 0, 2, 2)];
+    router.reconfigure({ ...options, addresses, advertIntervalMs: 200, priority: 7, epoch: 0 });
+    expect(log).toEqual(['announce']);
+    expect(router.status()).toMatchObject({ state: 'active', priority: 100, epoch: 1, advertIntervalMs: 200 });
+    clock.advance(49.9);
+    await settle();
+    expect(adverts).toMatchObject([
+      { addresses: 1, advertIntervalMs: 100 },
+      { addresses: 2, advertIntervalMs: 200 },
+    ]);
+    clock.advance(150);
+    await settle();
+    expect(adverts).toHaveLength(2);
+  });
+
+  it('goes on waiting as a backup, and preempts from now on', async () => {
+    const { clock, log, router, advert } = await bench();
+    await advert(50);
+    clock.advance(100);
+    router.reconfigure({ ...options, preempt: true });
+    expect(router.status().state).toBe('backup');
+    for (let count = 0; count < 4; count++) {
+      await advert(50);
+      clock.advance(100);
+    }
+    expect(log.slice(0, 2)).toEqual(['initialize -> backup: startup', 'backup -> active: preempt']);
+  });
+
+  it('keeps what the others know it by', async () => {
+    const { clock, log, router, settle } = await bench();
+    clock.advance(downMs);
+    await settle();
+    log.length = 0;
+    router.reconfigure({ ...options, vrid: 99, ownAddress: Uint8Array.of(192, 0, 2, 9) });
+    clock.advance(100);
+    await settle();
+    expect(log).toEqual(['announce', 'advert 100']);
+    expect(router.status()).toMatchObject({ vrid: 10, activeAddress: '192.0.2.251' });
+  });
+});
