@@ -1,6 +1,6 @@
 /**
- * Clients that keep their connections for as long as they run (pgbench, redis-benchmark) while servers behind the
- * virtual address are drained and crash: who was on the server that crashed sees it, nobody else sees anything. What
+ * Clients that keep their connections for as long as they run (pgbench, redis-benchmark) while the nodes are reloaded
+ * and servers behind the virtual address are drained and crash: who was on the server that crashed sees it, nobody else sees anything. What
  * happened is told by the clients' own output, and by what the servers have stored for each of them.
  */
 
@@ -17,7 +17,7 @@ import { redisClient, redisPort, startRedisServers } from './redis.ts';
 import type { RedisServer } from './redis.ts';
 import { rolesOf, startPair, statusOf } from './stage.ts';
 import type { Pair } from './stage.ts';
-import { tandem } from './tandem.ts';
+import { pairConfig, tandem } from './tandem.ts';
 import { waitUntil } from './time.ts';
 import { virtualAddress } from './topology.ts';
 
@@ -27,6 +27,7 @@ const serverNames = ['s1', 's2', 's3'] as const;
 type ServerName = (typeof serverNames)[number];
 type Service = 'postgres' | 'redis';
 
+const proxy = { workers: 2 };
 const testTimeoutMs = 120_000;
 const endTimeoutMs = 90_000;
 const soonMs = 15_000;
@@ -36,12 +37,13 @@ describe('clients that stay, while a server is drained and another one crashes',
   let pair: Pair;
   let postgres: Readonly<Record<ServerName, PostgresServer>>;
   let redis: Readonly<Record<ServerName, RedisServer>>;
+  let retries = 3;
 
   beforeAll(async () => {
     lab = await createLab();
     postgres = byName(await startPostgresServers(lab, serverAddresses));
     redis = byName(await startRedisServers(lab, serverAddresses));
-    pair = await startPair(lab, { services: services(), proxy: { workers: 2 } });
+    pair = await startPair(lab, { services: services(), proxy });
   });
 
   beforeEach(async () => {
@@ -62,6 +64,7 @@ describe('clients that stay, while a server is drained and another one crashes',
       .spawn(postgresClient('pgbench', virtualAddress, ...options, '-f', script, 'postgres'), { env: packagesEnv });
     const before = await waitForCounts(clients, pgbench, () => storedTransactions(postgres));
 
+    await reload();
     await operate('server', 'drain', 'postgres', 's1');
     expect(new Set(await servedBy('postgres', 12))).toEqual(new Set(['s2', 's3']));
     expect(pgbench.exit).toBeUndefined();
@@ -101,6 +104,7 @@ describe('clients that stay, while a server is drained and another one crashes',
     const all = [...benchmarks.values()];
     const before = await waitForCounts(clients, all[0], () => storedRequests(redis, clients));
 
+    await reload();
     await operate('server', 'drain', 'redis', 's1');
     expect(new Set(await servedBy('redis', 12))).toEqual(new Set(['s2', 's3']));
     expect(all.filter(({ exit }) => exit !== undefined)).toEqual([]);
@@ -129,6 +133,18 @@ describe('clients that stay, while a server is drained and another one crashes',
     await redis.s2.start();
     await expectServedByAllAgain('redis');
   });
+
+  /** Both nodes, each time with another file than before. */
+  async function reload(): Promise<void> {
+    retries++;
+    for (const node of [pair.lb1, pair.lb2]) {
+      writeFileSync(node.configPath, pairConfig(lab, { services: services({ retries }), proxy }));
+      const { code, stdout, stderr } = await tandem(node, 'reload');
+      expect({ code, stderr, last: stdout.trim().split('\n').at(-1) }).toEqual({
+        ...{ code: 0, stderr: '', last: 'reloaded: 2 changes' },
+      });
+    }
+  }
 
   async function operate(...args: readonly string[]): Promise<void> {
     const { active } = await rolesOf(lab, pair);
@@ -263,11 +279,12 @@ function byNumber(a: string, b: string): number {
   return Number(a) - Number(b);
 }
 
-function services(): readonly object[] {
+function services(changes: object = {}): readonly object[] {
   const check = { inter: '500ms', timeout: '400ms', rise: 1, fall: 2 };
   const service = (name: Service, port: number): object => ({
     ...{ name, listen: `${virtualAddress}:${port}`, balance: 'roundrobin', check },
     servers: serverNames.map((server) => ({ name: server, address: `${serverAddresses[server]}:${port}` })),
+    ...changes,
   });
   return [service('postgres', postgresPort), service('redis', redisPort)];
 }

@@ -62,6 +62,15 @@ describe('health checks', () => {
     expect(test.checks.lastCheck('web', 's1')).toBeUndefined();
   });
 
+  it('are forgotten with their server', async () => {
+    const test = await Stage.start({ server: deadServer('s1') });
+    await until(() => test.checks.lastCheck('web', 's1') !== undefined);
+    test.checks.configure();
+    expect(test.checks.lastCheck('web', 's1')).toBe('failed: ECONNREFUSED');
+    test.takeOutServer();
+    expect(test.checks.lastCheck('web', 's1')).toBeUndefined();
+  });
+
   it('are not made of a server that its agent has put into maintenance', async () => {
     let checks = 0;
     const server = await startServer('s1', () => checks++);
@@ -118,6 +127,11 @@ class Stage {
 
   moveAgent(port: number): void {
     this.service = { ...this.service, agent: { port, address: undefined, interMs: 1_000, send: undefined } };
+    this.checks.configure();
+  }
+
+  takeOutServer(): void {
+    this.#pool = new Map();
     this.checks.configure();
   }
 

@@ -72,6 +72,20 @@ describe('outliers of a service', () => {
     test.clock.advance(60_000);
   });
 
+  it('come back where a pool is put back of whose ejections nothing is known any more', () => {
+    const test = new Stage();
+    test.fail(0, 's1', 5);
+    const before = test.pool;
+    test.isWatched = false;
+    test.outliers.onPoolChanged('web');
+    test.isWatched = true;
+    test.fail(0, 's2', 5);
+    test.pool = before;
+    expect(test.ejected()).toEqual(['s1']);
+    test.outliers.onPoolChanged('web');
+    expect(test.ejected()).toEqual([]);
+  });
+
   it('are left alone where nobody asked', () => {
     const test = new Stage();
     test.outliers.onFailures(0, [{ service: 'other', server: 's1', failures: 9, reason: 'reset' }]);
@@ -84,7 +98,7 @@ class Stage {
   readonly #events = new EventLog(() => 0);
   readonly outliers: Outliers;
   isWatched = true;
-  #pool: ServerPool = createPool(
+  pool: ServerPool = createPool(
     ['s1', 's2', 's3'].map((name) => ({ name, address: '192.0.2.1', port: 80, weight: 1 })),
   );
 
@@ -92,7 +106,7 @@ class Stage {
     this.outliers = new Outliers({
       ...{ clock: this.clock, logger: silentLogger, events: this.#events },
       config: (service) => (this.isWatched && service === 'web' ? config : undefined),
-      pool: () => this.#pool,
+      pool: () => this.pool,
       store: (service, update) => this.#store(service, update),
     });
   }
@@ -102,12 +116,12 @@ class Stage {
   }
 
   check(server: string, health: 'up' | 'down'): void {
-    const update = setHealth(this.#pool, server, health);
+    const update = setHealth(this.pool, server, health);
     if (update.ok) this.#store('web', update.value);
   }
 
   ejected(): string[] {
-    const out = [...this.#pool.values()].filter((server) => server.isEjected);
+    const out = [...this.pool.values()].filter((server) => server.isEjected);
     for (const server of out) expect(eligibility(serving(server))).toBe('none');
     return out.map(({ name }) => name);
   }
@@ -117,7 +131,7 @@ class Stage {
   }
 
   #store(service: string, { pool }: PoolUpdate): void {
-    this.#pool = pool;
+    this.pool = pool;
     this.outliers.onPoolChanged(service);
   }
 }

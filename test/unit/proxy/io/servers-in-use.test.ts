@@ -141,6 +141,23 @@ describe('a server that goes down', () => {
   });
 });
 
+describe('a server that was removed', () => {
+  it('loses its connections, for a cause of its own, when an operator wants that', async () => {
+    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const proxy = await startProxy([a, b]);
+    const clients = [proxy.connect(), proxy.connect()];
+    const servers = await Promise.all(clients.map(nextData));
+    const errors: string[] = [];
+    for (const [index, client] of clients.entries()) client.on('error', () => errors.push(servers[index] ?? ''));
+    proxy.configure({ ...proxy.spec, servers: [b] });
+    proxy.worker.handle({ kind: 'close-server-connections', service: proxy.spec.name, server: 'a' });
+    await until(() => errors.length > 0);
+    expect(errors).toEqual(['a']);
+    expect(proxy.counters().services[0]?.ended).toMatchObject({ 'server-removed': 1, stopped: 0 });
+    expect(server(proxy, 'b')?.connectionsCurrent).toBe(1);
+  });
+});
+
 describe('a server that drains', () => {
   const drainMs = 10_000;
 
