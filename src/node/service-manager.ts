@@ -184,6 +184,8 @@ export class ServiceManager implements Service {
     this.#adopt(before, pools);
     this.#discovery.retain(configured);
     await this.#discovery.learn(configured, askFor(this.#resolvers));
+    // Servers may have been added meanwhile, and names may stand for others.
+    this.#refresh();
     await this.#workers.reconfigureNow();
     throw error;
   }

@@ -1,11 +1,11 @@
 /** The access log of real nodes: on standard output beside their log, and in a file that is moved away. */
-import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createLab } from './lab.ts';
 import type { Lab } from './lab.ts';
 import { startPair, startServers, statusOf, whoServes } from './stage.ts';
-import { pairConfig, startNode } from './tandem.ts';
+import { pairConfig, startNode, tandem } from './tandem.ts';
 import { waitUntil } from './time.ts';
 import { startVerifier } from './tools.ts';
 import { virtualAddress } from './topology.ts';
@@ -53,6 +53,33 @@ describe('the access log', () => {
     const before = recordsOf(`${path}.1`).length;
     await whoServes(lab);
     await waitUntil(() => recordsOf(`${path}.1`).length + recordsOf(path).length > before, soon('the second record'));
+  });
+
+  it('begins, goes elsewhere and ends with a reload, and connections go on', async () => {
+    const [first, second] = [join(lab.directory, 'first.log'), join(lab.directory, 'second.log')];
+    const node = await startNode(lab, 'lb1', pairConfig(lab));
+    await waitUntil(async () => (await statusOf(node)).virtualRouters[0]?.state === 'active', soon('it is active'));
+    const target = { address: virtualAddress, port: 80, mode: 'idle', connections: 5 } as const;
+    const held = await startVerifier(lab.host('client'), target);
+    for (const [access, last] of [
+      [first, `log.access: none -> {file: ${first}}`],
+      [second, `log.access.file: ${first} -> ${second}`],
+    ] as const) {
+      writeFileSync(node.configPath, pairConfig(lab, { log: { access } }));
+      const { stdout } = await tandem(node, 'reload');
+      expect(stdout).toBe(`${last}\nreloaded: 1 change\n`);
+      expect((await statusOf(node)).accessLog).toEqual({ destination: access, droppedRecords: 0 });
+      await whoServes(lab);
+      await waitUntil(() => recordsOf(access).length > 0, soon('the first record'));
+    }
+    const before = recordsOf(first).length;
+    await whoServes(lab);
+    writeFileSync(node.configPath, pairConfig(lab));
+    expect((await tandem(node, 'reload')).code).toBe(0);
+    expect((await statusOf(node)).accessLog).toBeUndefined();
+    expect(recordsOf(first)).toHaveLength(before);
+    expect((await statusOf(node)).services[0]?.connections).toBe(5);
+    held.process.kill('SIGKILL');
   });
 });
 
