@@ -98,7 +98,8 @@ describe('a pair that is reloaded', () => {
         .split('\n')
         .map((each) => each.replace(/^\S+yaml:\d+:\d+: /, '')),
     ).toEqual([
-      "services[0].balance: expected roundrobin or leastconn or random or source or maglev or leasttime or first, got 'leastcon'; did you mean 'leastconn'?",
+      'services[0].balance: expected roundrobin or leastconn or random or source or maglev or leasttime or first, ' +
+        "got 'leastcon'; did you mean 'leastconn'?",
       'services[0].retries: expected a number from 0 to 100, got -1; write e.g. 3',
     ]);
     expect((await statusOf(pair.lb1)).configHash).toBe(configHash);
