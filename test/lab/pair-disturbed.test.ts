@@ -1,7 +1,7 @@
 /**
  * Clients that keep their connections for as long as they run (pgbench, redis-benchmark) while the nodes are reloaded,
  * and servers behind the virtual address are drained and crash: who was on the server that crashed sees it, nobody else
- * sees anything. What happened is told by the clients' own output, and by what the servers have stored for each of them.
+ * sees anything. What happened is told by the clients' own output, and by what the servers have stored for each.
  */
 
 import { writeFileSync } from 'node:fs';
