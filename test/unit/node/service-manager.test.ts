@@ -1,6 +1,7 @@
 /** Services under new settings, with real workers and sockets. */
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../../../src/config/index.ts';
@@ -56,12 +57,19 @@ describe('services under new settings', () => {
 
   it('keep servers that were added, and reset what goes to one that is removed by force', async () => {
     const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
-    const { services, config, port } = await start([a]);
+    const changes = { balance: 'leastconn' } as const;
+    const { services, config, port } = await start([a], changes);
     services.addServer({ service: 'web', name: 'b', address: `${ownAddress}:${b.port}` });
-    await services.reconfigure(config([{ ...a, maxconn: 5 }]));
-    const sockets = [connectTo(ownAddress, port), connectTo(ownAddress, port)];
+    await services.reconfigure(config([{ ...a, maxconn: 5 }], changes));
+    const sockets: Socket[] = [];
+    const names: string[] = [];
+    for (let count = 0; count < 2; count++) {
+      const socket = connectTo(ownAddress, port);
+      sockets.push(socket);
+      names.push(await nextData(socket));
+    }
+    expect(names.sort()).toEqual(['a', 'b']);
     const reset = sockets.map((socket) => new Promise((resolve) => socket.once('error', resolve)));
-    expect((await Promise.all(sockets.map(nextData))).sort()).toEqual(['a', 'b']);
     expect(await statusOf(services)).toMatchObject([
       { maxconn: 5 },
       { name: 'b', origin: 'added', maxconn: undefined },
@@ -97,7 +105,7 @@ describe('services under new settings', () => {
   });
 });
 
-type Changes = { readonly listen?: string; readonly drainTime?: string };
+type Changes = { readonly listen?: string; readonly drainTime?: string; readonly balance?: 'leastconn' };
 
 async function start(servers: readonly WorkerServer[], changes: Changes = {}) {
   const port = freePort();
