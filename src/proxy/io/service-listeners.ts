@@ -41,9 +41,10 @@ export class ServiceListeners {
   /**
    * Opens what is missing, then closes what is not wanted any more: an address and port that goes from one service to
    * another is listened for all the time (SO_REUSEPORT). What could not be opened is answered and tried again with the
-   * next call, and nothing is closed: whoever asked for it may want back what was there before.
+   * next call, and nothing is closed: whoever asked for it may want back what was there before. Then those in `moved`,
+   * which stand for what has a listener elsewhere, are not opened either.
    */
-  configure(services: readonly WantedListener[]): readonly ListenFailure[] {
+  configure(services: readonly WantedListener[], moved: ReadonlySet<string> = new Set()): readonly ListenFailure[] {
     const before = new Map(this.#listeners);
     const isOpen = (service: WantedListener): boolean => {
       const listener = before.get(service.name);
@@ -51,7 +52,7 @@ export class ServiceListeners {
     };
     const failures = services.filter((service) => !isOpen(service)).flatMap((service) => this.#open(service) ?? []);
     if (failures.length > 0) {
-      for (const [name, listener] of before) this.#keep(name, listener);
+      this.#takeBack(before, moved);
       return failures;
     }
     const wanted = new Map(services.map((service) => [service.name, service]));
@@ -64,11 +65,13 @@ export class ServiceListeners {
     return [];
   }
 
-  /** Takes back that a service has moved. */
-  #keep(name: string, listener: Listener): void {
-    const moved = this.#listeners.get(name);
-    if (moved !== undefined && moved !== listener) this.#close(name, moved);
-    this.#listeners.set(name, listener);
+  /** Closes what was opened in place of something else, which stays. */
+  #takeBack(before: ReadonlyMap<string, Listener>, moved: ReadonlySet<string>): void {
+    for (const [name, listener] of this.#listeners) {
+      const known = before.get(name);
+      if (known !== listener && (known !== undefined || moved.has(name))) this.#close(name, listener);
+    }
+    for (const [name, listener] of before) this.#listeners.set(name, listener);
   }
 
   /** Lets clients wait in the kernel's queues for a moment: there are no descriptors for them now. */

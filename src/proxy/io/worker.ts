@@ -241,9 +241,10 @@ export class ProxyWorker implements Service {
     const doors = doorsOf(services.flatMap(({ name }) => this.#services.get(name) ?? []));
     const wanted = new Map(doors.map((door) => [door.name, door]));
     // Of a listener that is closed now, the clients that were waiting there still find its door.
-    this.#doors = new Map([...this.#doors, ...wanted]);
-    const failures = new Map(this.#listeners.configure(doors).map(({ service, error }) => [service, error]));
-    // Where one could not be opened none was closed.
+    const before = this.#doors;
+    this.#doors = new Map([...before, ...wanted]);
+    const moved = new Set(doors.filter((door) => hasMoved(door, before)).map(({ name }) => name));
+    const failures = new Map(this.#listeners.configure(doors, moved).map(({ service, error }) => [service, error]));
     if (failures.size === 0) this.#doors = wanted;
     return doors.flatMap((door) => {
       const error = failures.get(door.name);
@@ -439,6 +440,11 @@ export class ProxyWorker implements Service {
     if (claims.length > 0) this.#dependencies.report({ kind: 'stick-claims', claims });
     if (touched.length > 0) this.#dependencies.report({ kind: 'stick-touched', entries: touched });
   }
+}
+
+/** Its services have a door elsewhere. */
+function hasMoved({ name, services }: Door, before: ReadonlyMap<string, Door>): boolean {
+  return !before.has(name) && [...before.values()].some((door) => door.services.some((one) => services.includes(one)));
 }
 
 /** What the client is known by where a server is chosen. */

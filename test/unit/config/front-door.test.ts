@@ -37,7 +37,9 @@ describe('the front door of a service', () => {
       maxconn: 10,
       backlog: 1,
     });
-    expect(service?.servers.map((server) => server.sendProxy)).toEqual(['v2', 'v1']);
+    expect([service?.sendProxy, ...(service?.servers ?? []).map((server) => server.sendProxy)]).toEqual([
+      ...['v2', undefined, 'v1'],
+    ]);
   });
 
   test.each([
