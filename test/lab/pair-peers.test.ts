@@ -110,7 +110,8 @@ describe('a node whose peer is not what it should be', () => {
       await waitUntil(async () => (await statusOf(node)).peer?.inSync === true, waiting('in sync'));
       const status = await statusOf(node);
       expect(status.peer).toMatchObject({ connected: true, configDiffers: true });
-      expect(status.warnings).toContain(`${peer} has another configuration`);
+      const warning = new RegExp(`^${peer} has another configuration \\([0-9a-f]{16}, here [0-9a-f]{16}\\) for `);
+      expect(status.warnings).toContainEqual(expect.stringMatching(warning));
     }
     await expectRefusal(pair.lb1, 'tandem: lb2 has another configuration; mend that, or use --force\n');
     await expectRefusal(lb2, /^tandem: lb1: lb2 has another configuration; .*--force/);
