@@ -109,9 +109,16 @@ export class Mastership {
     this.#events.sendRoles(Object.fromEntries(this.#own));
   }
 
-  /** A vrrp process that has just started has not heard what the peer said before. */
-  repeatPeerRoles(): void {
-    for (const [router, role] of this.#known()) this.#tell(router, role);
+  /**
+   * Tells how things stand with the peer now. Who has just started a router has given it what was so then; what was
+   * told while it was being made has been lost, the end of a fence as well.
+   */
+  tellStanding(): void {
+    for (const router of this.#own.keys()) {
+      const role = this.#peer.get(router);
+      if (role?.state !== 'active') this.#events.onFenceLifted(router, 'sync-lost');
+      if (role !== undefined) this.#tell(router, role);
+    }
   }
 
   /** The peer's word. What is not of the right form is ignored: the answer says so. */
@@ -125,7 +132,7 @@ export class Mastership {
     // Also what is not configured here (yet): the two nodes read a new file one after the other.
     this.#peer.clear();
     for (const [router, role] of roles) this.#peer.set(router, role);
-    this.repeatPeerRoles();
+    for (const [router, role] of this.#known()) this.#tell(router, role);
     this.#wake();
     return true;
   }

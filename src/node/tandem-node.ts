@@ -107,7 +107,7 @@ export class TandemNode {
     this.#hooks = new Hooks({ node: identity.self.name, routers: hookedRouters(config, routers) }, shared);
     this.#vrrp = new VrrpManager(routers, {
       ...shared,
-      onReady: () => this.#mastership.repeatPeerRoles(),
+      onReady: () => this.#mastership.tellStanding(),
       isPreemptPermitted: () => this.#preemptGate.isPermitted,
       onEpoch: (router, epoch) => this.#mastership.onOwnChange(router, 'active', epoch),
       onSource: (router, address) => this.#mastership.onOwnAddress(router, address),
@@ -314,7 +314,7 @@ export class TandemNode {
     await this.#vrrp.reconfigure(next.routers);
     this.#hooks.reconfigure(hookedRouters(next.loaded.config, next.routers));
     this.#mastership.retain(next.routers.map(({ name }) => name));
-    this.#mastership.repeatPeerRoles();
+    this.#mastership.tellStanding();
     this.#healthPolicy?.reconfigure(next.routers);
   }
 

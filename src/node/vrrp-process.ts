@@ -53,8 +53,6 @@ const transports = new Map<string, Transport>();
 const routers = new Map<string, RunningRouter>();
 /** Also for routers that are still to be made. */
 let isPreemptPermitted = false;
-/** The peer's latest word on each virtual router: to start one takes time, in which the peer may die. */
-const fences = new Map<string, Fence | undefined>();
 const unreported: VrrpReport[] = [];
 let rehearsal: Rehearsal | undefined;
 const fitness = new Fitness({
@@ -79,22 +77,18 @@ async function handle(command: VrrpCommand): Promise<void> {
   switch (command.type) {
     case 'configure':
       isPreemptPermitted = command.isPreemptPermitted;
-      noteFences(command.routers);
       lastTurn = configure(command.routers);
       return lastTurn;
     case 'reconfigure':
-      noteFences(command.routers);
       lastTurn = lastTurn.then(() => reconfigure(command.id, command.routers));
       return lastTurn;
     case 'health':
       fitness.onHealth(command.router, command.health);
       return;
     case 'fence':
-      fences.set(command.router, command.fence);
       tellFence(command.router, command.fence);
       return;
     case 'peer-process-died': {
-      fences.set(command.router, undefined);
       const address = parseIp(command.address);
       if (address !== undefined) find(command.router)?.handle({ type: 'peer-process-died', address });
       return;
@@ -104,7 +98,6 @@ async function handle(command: VrrpCommand): Promise<void> {
       for (const { router } of routers.values()) router.handle(command);
       return;
     case 'fence-lifted':
-      fences.set(command.router, undefined);
       find(command.router)?.handle({ type: 'fence-lifted', cause: command.cause });
       return;
     case 'peer-epoch':
@@ -271,8 +264,7 @@ async function startRouter(spec: ConfiguredRouter): Promise<void> {
   router.handle({ type: 'preempt-permitted', isPermitted: isPreemptPermitted });
   if (source !== undefined) findSource(running);
   await router.start();
-  const fence = fences.get(spec.name);
-  if (fence !== undefined) tellFence(spec.name, fence);
+  if (spec.fence !== undefined) tellFence(spec.name, spec.fence);
 }
 
 function optionsOf(spec: ConfiguredRouter): VirtualRouterOptions {
@@ -427,10 +419,6 @@ async function giveUp(): Promise<void> {
   await Promise.all([...interfaces.values()].map(({ addresses }) => addresses.stop()));
   flushReports();
   process.exit(0);
-}
-
-function noteFences(specs: readonly ConfiguredRouter[]): void {
-  for (const { name, fence } of specs) fences.set(name, fence);
 }
 
 function tellFence(router: string, { epoch, priority, address }: Fence): void {

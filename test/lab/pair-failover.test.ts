@@ -1,5 +1,6 @@
 /** The active node dies, loses its link, is stopped or swapped: the other one serves, as seen from the client. */
 
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { StatusDocument } from '../../src/node/index.ts';
 import { createLab } from './lab.ts';
@@ -22,7 +23,7 @@ import {
 } from './stage.ts';
 import type { Pair } from './stage.ts';
 import { play, setTheStage } from './story.ts';
-import { serverPort, servicePort, tandem, tandemJson } from './tandem.ts';
+import { serverPort, servicePort, tandem, tandemJson, tandemPath } from './tandem.ts';
 import type { TandemNode } from './tandem.ts';
 import { monotonicMs, waitUntil } from './time.ts';
 import { startVerifier } from './tools.ts';
@@ -174,6 +175,25 @@ describe('failover', () => {
     await waitForHolder(lab, standby);
   });
 
+  it('takes over from a peer that is killed while this node is being started', async () => {
+    const { active, standby } = await rolesOf(lab, pair);
+    const { name } = standby.host;
+    standby.host.killAll('SIGKILL');
+    const node = standby.host.spawn([tandemPath, 'run', '-c', standby.configPath, '--node', name]);
+    // Its main process knows by then that the peer is active, and has told it so.
+    const vrrp = await waitUntil(() => vrrpProcessOf(standby), waiting('there is a vrrp process'));
+    process.kill(vrrp, 'SIGSTOP');
+    try {
+      await node.waitForLine(/sync connected/, 10_000);
+      active.host.killAll('SIGKILL');
+      await node.waitForLine(/sync connection lost/, 10_000);
+    } finally {
+      process.kill(vrrp, 'SIGCONT');
+    }
+    await waitUntil(async () => (await holderForClient(lab)) === name, waiting('it has taken over'));
+    pair = { ...pair, [name]: { ...standby, process: node } };
+  });
+
   it('swaps ten times in a row, from either node, and refuses nobody', async () => {
     const prober = await probeService(lab);
     for (let turn = 0; turn < 10; turn++) {
@@ -197,6 +217,11 @@ function pidOf(status: StatusDocument, name: string): number {
   const pid = status.processes.find((process) => process.name === name)?.pid;
   if (pid === undefined) throw new Error(`${status.node} has no process ${name}`);
   return pid;
+}
+
+/** Undefined while there is none. */
+function vrrpProcessOf({ host }: TandemNode): number | undefined {
+  return host.processes().find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('vrrp-process'));
 }
 
 /** The wall time of a line of `ip -tshort monitor`: "[2026-01-31T23:59:59.123456] Deleted 2: …". */

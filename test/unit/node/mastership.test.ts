@@ -41,16 +41,16 @@ describe('Mastership', () => {
     expect(trace).toEqual(['epoch web 2', 'epoch db 9']);
   });
 
-  it('repeats what the peer said for a process that has not heard of it', () => {
+  it('tells a router that was being made what it has missed, the end of a fence as well', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
     trace.length = 0;
-    mastership.repeatPeerRoles();
-    expect(trace).toEqual(['fence web 7', 'epoch db 1']);
-    mastership.onPeerLost(false);
+    mastership.tellStanding();
+    expect(trace).toEqual(['fence web 7', 'lifted db sync-lost', 'epoch db 1']);
+    mastership.onPeerLost(true);
     trace.length = 0;
-    mastership.repeatPeerRoles();
-    expect(trace).toEqual([]);
+    mastership.tellStanding();
+    expect(trace).toEqual(['lifted web sync-lost', 'lifted db sync-lost']);
   });
 
   it('knows what the peer said of a virtual router before it was configured here', () => {
