@@ -113,7 +113,8 @@ describe('what a pair knows of its servers', () => {
     await waitForServers('agent', ['s2', 's3']);
 
     await tell('s1', 'agent ready down # being upgraded');
-    await waitUntil(async () => (await serverOf(pair.lb1, 'agent', 's1')).health === 'down', soon('s1 is down'));
+    // Both have heard it, before the agent falls silent and what it said last stands.
+    await waitForBoth('agent', 's1', ({ health }) => health === 'down');
     expect((await serverOf(pair.lb1, 'agent', 's1')).agent?.down).toBe('down: being upgraded');
     // One that does not answer changes nothing.
     await tell('s1', 'agent off');
