@@ -21,10 +21,15 @@ export type MastershipEvents = {
   readonly onFenceLifted: (router: string, cause: FenceLiftCause) => void;
   /** The peer's process is gone; in place of a lifted fence. */
   readonly onPeerDied: (router: string, address: string) => void;
+  /** The sync link is silent, of which an advert, or the fence told again, is the end. */
+  readonly onPeerSilent: (router: string, address: string) => void;
   /** The highest epoch that the peer, not active, knows: this node may have been overtaken without noticing. */
   readonly onPeerEpoch: (router: string, epoch: number) => void;
   readonly sendRoles: (roles: Readonly<Record<string, RouterRole>>) => void;
 };
+
+/** How the sync link was lost. `died`: the peer's kernel closed it, which it does when the peer's process is gone. */
+export type PeerLoss = 'died' | 'silent' | 'unknown';
 
 export class Mastership {
   readonly #events: MastershipEvents;
@@ -137,12 +142,21 @@ export class Mastership {
     return true;
   }
 
-  /** `isDead`: the peer's kernel has closed the connection, which it does when the peer's process is gone. */
-  onPeerLost(isDead: boolean): void {
+  /** Nothing has come over the sync link for an adverts' interval; or something has come again. */
+  onPeerQuiet(isQuiet: boolean): void {
+    for (const [router, role] of this.#known()) {
+      if (role.state !== 'active') continue;
+      if (isQuiet) this.#events.onPeerSilent(router, role.address);
+      else this.#tell(router, role);
+    }
+  }
+
+  onPeerLost(how: PeerLoss): void {
     const roles = this.#known();
     this.#peer.clear();
     for (const [router, { address }] of roles) {
-      if (isDead) this.#events.onPeerDied(router, address);
+      if (how === 'silent') this.#events.onPeerSilent(router, address);
+      if (how === 'died') this.#events.onPeerDied(router, address);
       else this.#events.onFenceLifted(router, 'sync-lost');
     }
     this.#wake();

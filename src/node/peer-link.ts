@@ -3,10 +3,10 @@ import type { NodeConfig, SyncConfig } from '../config/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Logger, Random, Service } from '../runtime/index.ts';
 import { SyncLink, SyncRequestError } from '../sync/io/index.ts';
-import type { SyncState } from '../sync/io/index.ts';
+import type { LostHow, SyncState } from '../sync/io/index.ts';
 import type { Plain } from '../sync/index.ts';
 import type { EventLog } from './events.ts';
-import type { Mastership, RouterRole } from './mastership.ts';
+import type { Mastership, PeerLoss, RouterRole } from './mastership.ts';
 import type { ReplicatedState } from './replicated-state.ts';
 import type { PeerStatus } from './status-document.ts';
 
@@ -17,6 +17,8 @@ export type PeerLinkOptions = {
   readonly key: Uint8Array;
   readonly configHash: string;
   readonly bootId: string;
+  /** How often this node tells the peer that it is there. */
+  readonly heartbeatPaceMs: number;
 };
 
 export type PeerLinkPorts = {
@@ -54,7 +56,7 @@ export class PeerLink implements Service {
   #malformedNotices = 0;
 
   constructor(options: PeerLinkOptions, ports: PeerLinkPorts) {
-    const { self, peer, sync, key, configHash, bootId } = options;
+    const { self, peer, sync, key, configHash, bootId, heartbeatPaceMs } = options;
     const { clock, logger, random, state } = ports;
     this.name = peer.name;
     this.#ports = ports;
@@ -66,6 +68,7 @@ export class PeerLink implements Service {
         port: sync.port,
         key,
         heartbeatMs: sync.heartbeatMs,
+        paceMs: heartbeatPaceMs,
         configHash,
         bootId,
       },
@@ -77,9 +80,10 @@ export class PeerLink implements Service {
         onNotice: (name, body) => this.#onNotice(name, body),
         onRequest: ports.onRequest,
         onStateChanged: (syncState) => this.#onStateChanged(syncState),
+        onQuiet: (isQuiet) => ports.mastership.onPeerQuiet(isQuiet),
         onConnectionLost: (how) => {
           ports.events.add('peer', `${this.name}: sync connection lost (${how})`, { how });
-          ports.mastership.onPeerLost(how === 'fin' || how === 'reset');
+          ports.mastership.onPeerLost(lossOf(how));
         },
       },
     );
@@ -111,6 +115,10 @@ export class PeerLink implements Service {
     this.#configHash = configHash;
     this.#tellConfig();
     this.#link.setConfigHash(configHash);
+  }
+
+  setHeartbeatPace(heartbeatPaceMs: number): void {
+    this.#link.setPace(heartbeatPaceMs);
   }
 
   /** Throws OperatorError with the peer's refusal, or with why it could not be asked. */
@@ -194,6 +202,18 @@ export class PeerLink implements Service {
     const hashes = { ownConfigHash: this.#configHash, peerConfigHash };
     logger.warn({ peer: this.name, ...hashes }, 'the peer has another configuration');
     events.add('peer', `${this.name} has another configuration`, hashes);
+  }
+}
+
+function lossOf(how: LostHow): PeerLoss {
+  switch (how) {
+    case 'fin':
+    case 'reset':
+      return 'died';
+    case 'timeout':
+      return 'silent';
+    case 'protocol':
+      return 'unknown';
   }
 }
 

@@ -39,6 +39,12 @@ export function nodeOf(config: Config, path: string, nodeName = hostname()): Nod
   throw new OperatorError('NO_SUCH_NODE', `${path} has no node ${nodeName}`, `name one of ${known} with --node`);
 }
 
+/** Twice in the shortest adverts' interval: such an interval without a word then says as much as one on the LAN. */
+export function heartbeatPaceMs({ sync, virtualRouters }: Config): number {
+  const intervals = virtualRouters.map(({ advertIntervalMs }) => advertIntervalMs);
+  return Math.min(sync?.heartbeatMs ?? Infinity, Math.min(...intervals) / 2);
+}
+
 /** The virtual routers of this node; `keys` holds the content of every HMAC key file. */
 export function routerSpecs(config: Config, { self, peer }: NodeIdentity, keys: Keys): readonly RouterSpec[] {
   return config.virtualRouters.map((router) => ({

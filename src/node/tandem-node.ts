@@ -38,7 +38,15 @@ import { createReplicatedState } from './replicated-state.ts';
 import type { ReplicatedState } from './replicated-state.ts';
 import { ServiceManager } from './service-manager.ts';
 import type { ServiceManagerOptions, StickList, StickQuery } from './service-manager.ts';
-import { hookedRouters, initialRoles, routerSpecs, trackingRouters, withTheirGroups, workerCount } from './settings.ts';
+import {
+  heartbeatPaceMs,
+  hookedRouters,
+  initialRoles,
+  routerSpecs,
+  trackingRouters,
+  withTheirGroups,
+  workerCount,
+} from './settings.ts';
 import type { NodeIdentity } from './settings.ts';
 import type { FailoverReport, RouterState, StatusDocument } from './status-document.ts';
 import { Switchover } from './switchover.ts';
@@ -122,6 +130,7 @@ export class TandemNode {
     this.#mastership = new Mastership(initialRoles(routers), {
       onFence: (router, fence) => this.#vrrp.send({ type: 'fence', router, fence }),
       onPeerDied: (router, address) => this.#vrrp.send({ type: 'peer-process-died', router, address }),
+      onPeerSilent: (router, address) => this.#vrrp.send({ type: 'peer-silent', router, address }),
       onFenceLifted: (router, cause) => this.#vrrp.send({ type: 'fence-lifted', router, cause }),
       onPeerEpoch: (router, epoch) => this.#vrrp.send({ type: 'peer-epoch', router, epoch }),
       sendRoles: (roles) => this.#peer?.sendRoles(roles),
@@ -244,7 +253,15 @@ export class TandemNode {
     const { self, peer } = identity;
     if (peer === undefined || config.sync === undefined || key === undefined) return undefined;
     return new PeerLink(
-      { self, peer, sync: config.sync, key, configHash: this.#settings.hash, bootId },
+      {
+        self,
+        peer,
+        sync: config.sync,
+        key,
+        configHash: this.#settings.hash,
+        bootId,
+        heartbeatPaceMs: heartbeatPaceMs(config),
+      },
       {
         clock: systemClock,
         logger: this.#logger,
@@ -288,6 +305,7 @@ export class TandemNode {
     }
     this.#logger.setLevel(next.loaded.config.log.level);
     this.#peer?.setConfigHash(next.hash);
+    this.#peer?.setHeartbeatPace(heartbeatPaceMs(next.loaded.config));
   }
 
   async #putBack(before: Settings, next: Settings): Promise<void> {

@@ -88,9 +88,10 @@ async function handle(command: VrrpCommand): Promise<void> {
     case 'fence':
       tellFence(command.router, command.fence);
       return;
-    case 'peer-process-died': {
+    case 'peer-process-died':
+    case 'peer-silent': {
       const address = parseIp(command.address);
-      if (address !== undefined) find(command.router)?.handle({ type: 'peer-process-died', address });
+      if (address !== undefined) find(command.router)?.handle({ type: command.type, address });
       return;
     }
     case 'preempt-permitted':

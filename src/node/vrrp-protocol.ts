@@ -84,6 +84,8 @@ export type VrrpCommand =
   | { readonly type: 'peer-epoch'; readonly router: string; readonly epoch: number }
   /** The sync link ended with a reset or FIN: the peer's process is dead. Told instead of `fence-lifted`. */
   | { readonly type: 'peer-process-died'; readonly router: string; readonly address: string }
+  /** The sync link is silent. */
+  | { readonly type: 'peer-silent'; readonly router: string; readonly address: string }
   /** A node that has not all of its peer's state must not take over from it. */
   | { readonly type: 'preempt-permitted'; readonly isPermitted: boolean }
   /** Switchover, to the one that is active: yield as soon as the peer is heard to be active. */

@@ -57,13 +57,16 @@ export type Response =
   | { readonly type: 'response'; readonly id: number; readonly ok: true; readonly result: Plain }
   | { readonly type: 'response'; readonly id: number; readonly ok: false; readonly error: string };
 
+/** `withinMs`: how soon the next one comes; undefined from a peer that does not say. */
+export type Heartbeat = { readonly type: 'heartbeat'; readonly withinMs?: number };
+
 export type Message =
   | Hello
   | { readonly type: 'welcome' }
   | { readonly type: 'refuse'; readonly reason: RefuseReason }
   | TableMessage
   | { readonly type: 'ack'; readonly seq: number }
-  | { readonly type: 'heartbeat' }
+  | Heartbeat
   | Notice
   | Request
   | Response;
@@ -111,7 +114,7 @@ const readers: Readonly<Record<MessageType, Reader>> = {
     isSeq(seq) && isName(table) && isBatch(batch) ? ok({ type: 'delta', seq, table, batch }) : undefined,
   desync: ({ seq, table }) => (isSeq(seq) && isName(table) ? ok({ type: 'desync', seq, table }) : undefined),
   ack: ({ seq }) => (isSeq(seq) ? ok({ type: 'ack', seq }) : undefined),
-  heartbeat: () => ok({ type: 'heartbeat' }),
+  heartbeat: readHeartbeat,
   notice: ({ name, body }) =>
     isName(name) && isPlain(body, limits.noticeBytesMax) ? ok({ type: 'notice', name, body }) : undefined,
   request: ({ id, method, params }) =>
@@ -121,13 +124,18 @@ const readers: Readonly<Record<MessageType, Reader>> = {
   response: readResponse,
 };
 
+function readHeartbeat({ withinMs }: Fields): ReturnType<Reader> {
+  if (withinMs === undefined) return ok({ type: 'heartbeat' });
+  return isPeriod(withinMs) ? ok({ type: 'heartbeat', withinMs }) : undefined;
+}
+
 /** The version is read first: what else a hello of another version says is that version's business. */
 function readHello(fields: Fields): ReturnType<Reader> {
   const { protocolVersion, node, peer, configHash, bootId, heartbeatMs, tables } = fields;
   if (!isSeq(protocolVersion)) return undefined;
   if (protocolVersion !== limits.protocolVersion) return ok({ type: 'foreign-hello', protocolVersion });
   if (!isName(node) || !isName(peer) || !isName(configHash) || !isName(bootId)) return undefined;
-  if (typeof heartbeatMs !== 'number' || !(heartbeatMs >= 1 && heartbeatMs <= 3_600_000)) return undefined;
+  if (!isPeriod(heartbeatMs)) return undefined;
   if (!Array.isArray(tables) || tables.length > limits.tablesMax || !tables.every(isName)) return undefined;
   return ok({ type: 'hello', protocolVersion, node, peer, configHash, bootId, heartbeatMs, tables });
 }
@@ -163,6 +171,11 @@ function isMap(value: unknown): value is Fields {
 
 function isName(value: unknown): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= limits.nameLengthMax;
+}
+
+/** Milliseconds, up to an hour. */
+function isPeriod(value: unknown): value is number {
+  return typeof value === 'number' && value >= 1 && value <= 3_600_000;
 }
 
 function isSeq(value: unknown): value is number {

@@ -29,8 +29,10 @@ export type SessionOptions = {
   readonly peer: string;
   readonly configHash: string;
   readonly bootId: string;
-  /** How often this node says that it is there; it takes three times this (or the peer's, if longer) for death. */
+  /** How often this node says at least that it is there; three times this (or the peer's, if longer) mean death. */
   readonly heartbeatMs: number;
+  /** How often it says so now, at most `heartbeatMs`. Twice as long in silence is told as `quiet`. */
+  readonly paceMs: () => number;
   readonly limits: SessionLimits;
   readonly tables: readonly ReplicatedTable[];
   readonly counters: SyncCounters;
@@ -53,6 +55,9 @@ export type SessionEnd =
 
 export type SessionEvent =
   | { readonly kind: 'established'; readonly hello: Hello }
+  /** Two heartbeats in a row have not come when the peer said they would; and it is heard again. */
+  | { readonly kind: 'quiet' }
+  | { readonly kind: 'heard-again' }
   | ConversationEvent
   | { readonly kind: 'ended'; readonly end: SessionEnd };
 
@@ -71,6 +76,9 @@ type Established = {
   readonly silenceMaxMs: number;
 };
 
+/** Longer silence than two heartbeats take is told, long before it counts as death. */
+const quietHeartbeats = 2;
+
 type Phase = Greeting | Established | { readonly name: 'ended' };
 
 export class PeerSession {
@@ -78,6 +86,11 @@ export class PeerSession {
   readonly #conversation: Conversation;
   #phase: Phase;
   #heardAtMs: number;
+  /** From when on it counts as quiet; Infinity: it is, or does not say how soon its next heartbeat comes. */
+  #quietAtMs = Infinity;
+  #isQuiet = false;
+  /** As the peer's last heartbeat said. */
+  #peerPaceMs: number | undefined;
   #heartbeatAtMs: number;
   #ackedSeq = 0;
   #inSyncSinceMs: number | undefined;
@@ -87,7 +100,7 @@ export class PeerSession {
     this.#options = options;
     this.#conversation = new Conversation(options.counters);
     this.#heardAtMs = nowMs;
-    this.#heartbeatAtMs = nowMs + options.heartbeatMs;
+    this.#heartbeatAtMs = nowMs + options.paceMs();
     this.#phase = {
       name: 'greeting',
       deadlineMs: nowMs + options.limits.greetingTimeoutMs,
@@ -119,6 +132,7 @@ export class PeerSession {
       case 'established':
         return Math.min(
           this.#heartbeatAtMs,
+          this.#quietAtMs,
           this.#heardAtMs + this.#phase.silenceMaxMs,
           this.#conversation.nextDeadlineMs(),
         );
@@ -137,33 +151,29 @@ export class PeerSession {
         return nowMs < phase.deadlineMs ? [] : this.#end({ how: 'timeout', reason: 'greeting' });
       case 'established':
         if (nowMs >= this.#heardAtMs + phase.silenceMaxMs) return this.#end({ how: 'timeout', reason: 'silent' });
-        if (nowMs >= this.#heartbeatAtMs) {
-          this.#heartbeatAtMs = nowMs + this.#options.heartbeatMs;
-          // What waits already is a sign of life as well, and a peer that does not read must not fill the queue.
-          if (!this.#conversation.isWaiting) this.#conversation.send({ type: 'heartbeat' });
-        }
-        return this.#conversation.expire(nowMs);
+        if (nowMs >= this.#heartbeatAtMs) this.#beat(nowMs);
+        return [...this.#listen(nowMs), ...this.#conversation.expire(nowMs)];
     }
   }
 
   receive(message: Message | ForeignHello, nowMs: number): SessionEvent[] {
-    this.#heardAtMs = nowMs;
     const phase = this.#phase;
     switch (phase.name) {
       case 'ended':
         return [];
       case 'greeting':
+        this.#heardAtMs = nowMs;
         return this.#receiveGreeting(phase, message, nowMs);
       case 'established':
-        return this.#receiveEstablished(phase, message, nowMs);
+        if (message.type === 'heartbeat') this.#peerPaceMs = message.withinMs;
+        return this.#hear(nowMs, this.#receiveEstablished(phase, message, nowMs));
     }
   }
 
   /** A message of a type that this version does not know; it is a sign of life all the same. */
   skip(nowMs: number): SessionEvent[] {
-    this.#heardAtMs = nowMs;
     this.#options.counters.messagesOfUnknownType++;
-    return [];
+    return this.#hear(nowMs, []);
   }
 
   /** What arrived is not the protocol. */
@@ -215,6 +225,34 @@ export class PeerSession {
     if (this.#phase.name === 'established') this.#conversation.respond(id, answer);
   }
 
+  #beat(nowMs: number): void {
+    const withinMs = this.#options.paceMs();
+    this.#heartbeatAtMs = nowMs + withinMs;
+    // What waits already is a sign of life as well, and a peer that does not read must not fill the queue.
+    if (!this.#conversation.isWaiting) this.#conversation.send({ type: 'heartbeat', withinMs });
+  }
+
+  #hear(nowMs: number, events: SessionEvent[]): SessionEvent[] {
+    this.#heardAtMs = nowMs;
+    this.#quietAtMs = this.#peerPaceMs === undefined ? Infinity : nowMs + quietHeartbeats * this.#peerPaceMs;
+    if (!this.#isQuiet || this.#phase.name === 'ended') return events;
+    this.#isQuiet = false;
+    return [{ kind: 'heard-again' }, ...events];
+  }
+
+  #listen(nowMs: number): SessionEvent[] {
+    if (nowMs < this.#quietAtMs) return [];
+    const lateMs = nowMs - this.#quietAtMs;
+    if (this.#peerPaceMs !== undefined && lateMs >= this.#peerPaceMs) {
+      // Whoever looks as late as this stood still, maybe together with the peer, and begins to listen anew.
+      this.#quietAtMs = nowMs + quietHeartbeats * this.#peerPaceMs;
+      return [];
+    }
+    this.#quietAtMs = Infinity;
+    this.#isQuiet = true;
+    return [{ kind: 'quiet' }];
+  }
+
   #receiveGreeting(greeting: Greeting, message: Message | ForeignHello, nowMs: number): SessionEvent[] {
     switch (message.type) {
       case 'hello':
@@ -261,7 +299,7 @@ export class PeerSession {
     const inbound = new Inbound(tables, hello.tables, counters);
     const silenceMaxMs = 3 * Math.max(heartbeatMs, hello.heartbeatMs);
     this.#phase = { name: 'established', outbound, inbound, silenceMaxMs };
-    this.#heartbeatAtMs = nowMs + heartbeatMs;
+    this.#heartbeatAtMs = nowMs + this.#options.paceMs();
     counters.connections++;
     return [{ kind: 'established', hello }];
   }

@@ -18,9 +18,10 @@
  * advert. It does not come back by its down timer while that fence stands: adverts lost on the LAN while the sync link
  * lives would otherwise throw the addresses to and fro. Nor does a router take over that has heard no advert yet.
  *
- * The sync link says two things more. When it is cut off by the death of the peer's process, an active peer has one
- * more interval to be heard in instead of three. And an active router that hears of a higher epoch from a peer that is
- * not active has been overtaken for a while without noticing: it announces its addresses anew, in an epoch above.
+ * The sync link says three things more. When it is cut off by the death of the peer's process, an active peer has one
+ * interval to be heard in instead of three; when it is silent as well as the LAN, two. And an active router that hears
+ * of a higher epoch from a peer that is not active has been overtaken for a while without noticing: it announces its
+ * addresses anew, in an epoch above.
  */
 import type { InitializeState, RouterConfig, RouterInput, RouterState, RouterStep } from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
@@ -76,6 +77,7 @@ function stepInitialize(config: RouterConfig, state: InitializeState, input: Rou
     case 'claim-failed':
     case 'fence-lifted':
     case 'peer-process-died':
+    case 'peer-silent':
     case 'take-over':
     case 'hand-over':
     case 'resign':

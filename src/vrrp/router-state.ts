@@ -57,7 +57,7 @@ export type BackupState = Common & {
   readonly wakeAtMs: number | undefined;
   /** It was not, and has begun to listen anew: once in a silence. */
   readonly hasOverslept: boolean;
-  /** What that was before the death of the peer's process moved it forward; undefined: it has not been moved. */
+  /** What that was before the peer's death or silence moved it forward; undefined: it has not been moved. */
   readonly regularDownAtMs: number | undefined;
   /** From when on an active router of lower priority is not followed any more; undefined: it is, or there is none. */
   readonly preemptAtMs: number | undefined;
@@ -124,6 +124,8 @@ export type RouterInput =
    * told instead of `fence-lifted`.
    */
   | { readonly type: 'peer-process-died'; readonly address: Uint8Array }
+  /** The sync link has been silent for an adverts' interval: nothing comes from the peer at `address` on that way. */
+  | { readonly type: 'peer-silent'; readonly address: Uint8Array }
   /** The highest epoch that the peer knows, which says over the sync link that it is not active. */
   | { readonly type: 'peer-epoch'; readonly epoch: number }
   /** Become active now, in the epoch agreed with the peer (or a higher one, if we know of it). */
@@ -168,7 +170,7 @@ export type RouterEffect =
   /** At once: what of the announcements is still to come does not come. */
   | { readonly type: 'silence' };
 
-export type PromotionCause = 'active-silent' | 'active-resigned' | 'peer-died' | 'preempt';
+export type PromotionCause = 'active-silent' | 'active-resigned' | 'peer-died' | 'peer-silent' | 'preempt';
 
 export type TransitionCause =
   | PromotionCause

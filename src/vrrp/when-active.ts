@@ -67,6 +67,7 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
     case 'fence-lifted':
       return onFenceLifted(state, input.cause, nowMs);
     case 'peer-process-died':
+    case 'peer-silent':
       return ignore(state, 'not-backup');
     case 'peer-epoch':
       return onPeerEpoch(state, input.epoch, nowMs);

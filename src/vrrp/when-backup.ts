@@ -1,6 +1,14 @@
 /** The backup state (RFC 9568, 6.4.2), and what Tandem adds to it. */
 import { compareIp } from '../base/index.ts';
-import type { AdvertInput, BackupState, FenceInput, RouterConfig, RouterInput, RouterStep } from './router-state.ts';
+import type {
+  AdvertInput,
+  BackupState,
+  FenceInput,
+  IgnoreReason,
+  RouterConfig,
+  RouterInput,
+  RouterStep,
+} from './router-state.ts';
 import { assertPriority, ignore, stay } from './router-state.ts';
 import { skewMs, toMicroseconds } from './timing.ts';
 import { becomeActive, becomeInitialize, fenced, listening } from './transitions.ts';
@@ -9,7 +17,7 @@ import { becomeActive, becomeInitialize, fenced, listening } from './transitions
  * For the last advert of a peer, priority 0 or late, after the end of its sync link: to give addresses up takes a vrrp
  * process one to two milliseconds.
  */
-const peerDiedMarginMs = 5;
+const lastAdvertMarginMs = 5;
 
 export function stepBackup(config: RouterConfig, state: BackupState, input: RouterInput, nowMs: number): RouterStep {
   switch (input.type) {
@@ -35,11 +43,13 @@ export function stepBackup(config: RouterConfig, state: BackupState, input: Rout
     case 'peer-epoch':
       return input.epoch > state.epoch ? stay({ ...state, epoch: input.epoch }) : ignore(state, 'known-epoch');
     case 'fence':
-      return onFence(state, input);
+      return onFence(state, input, nowMs);
     case 'fence-lifted':
       return onFenceLifted(config, state, input.cause, nowMs);
     case 'peer-process-died':
       return onPeerProcessDied(config, state, input.address, nowMs);
+    case 'peer-silent':
+      return onPeerSilent(config, state, input.address, nowMs);
     case 'take-over':
       return becomeActive(config, state, {
         cause: 'take-over',
@@ -146,7 +156,7 @@ function onPreemptPermitted(
  * may be deaf there, as hosts are after a boot whose switch ports or bonds are not ready: silence then proves nothing,
  * and taking over would cost the clients of a healthy router its addresses.
  */
-function onFence(state: BackupState, { epoch, address, priority }: FenceInput): RouterStep {
+function onFence(state: BackupState, { epoch, address, priority }: FenceInput, nowMs: number): RouterStep {
   const known = { ...state, epoch: Math.max(state.epoch, epoch) };
   const { regularDownAtMs } = state;
   if (state.heardAtMs === undefined && state.activeDownAtMs !== undefined) {
@@ -154,9 +164,10 @@ function onFence(state: BackupState, { epoch, address, priority }: FenceInput): 
     return stay({ ...known, ...fenced, active, regularDownAtMs: undefined });
   }
   if (regularDownAtMs === undefined) return epoch > state.epoch ? stay(known) : ignore(state, 'known-epoch');
-  // Its sync link was cut off, but is there again.
+  // Its sync link was cut off or silent, but is there again.
   const activeDownAtMs = regularDownAtMs;
-  return stay({ ...known, activeDownAtMs, regularDownAtMs: undefined, promotionCause: 'active-silent' });
+  const wakeAtMs = lookBefore(state, activeDownAtMs, nowMs);
+  return stay({ ...known, activeDownAtMs, wakeAtMs, regularDownAtMs: undefined, promotionCause: 'active-silent' });
 }
 
 function onFenceLifted(
@@ -184,21 +195,46 @@ function onFenceLifted(
  */
 function onPeerProcessDied(config: RouterConfig, state: BackupState, address: Uint8Array, nowMs: number): RouterStep {
   if (state.activeDownAtMs === undefined) return onFenceLifted(config, state, 'sync-lost', nowMs);
-  if (state.active === undefined || state.heardAtMs === undefined) return ignore(state, 'unheard');
-  if (compareIp(state.active.address, address) !== 0) return ignore(state, 'other-router');
-  const { activeAdvertIntervalMs, activeDownAtMs } = state;
-  const skew = skewMs(state.priority, activeAdvertIntervalMs, config.version);
-  const advertOverdueAtMs = state.heardAtMs + activeAdvertIntervalMs + Math.max(skew, peerDiedMarginMs);
-  const shortenedMs = toMicroseconds(Math.max(advertOverdueAtMs, nowMs + peerDiedMarginMs));
-  if (activeDownAtMs <= shortenedMs) return ignore(state, 'due-sooner');
-  const regularDownAtMs = state.regularDownAtMs ?? activeDownAtMs;
-  return stay({
-    ...state,
-    activeDownAtMs: shortenedMs,
-    wakeAtMs: undefined,
-    regularDownAtMs,
-    promotionCause: 'peer-died',
-  });
+  const shortened = expectAdvertWithin(config, state, address, { intervals: 1, nowMs });
+  if (typeof shortened === 'string') return ignore(state, shortened);
+  return stay({ ...state, ...shortened, wakeAtMs: undefined, promotionCause: 'peer-died' });
+}
+
+/**
+ * One lost advert is no death, and neither is a sync link without a word: that is one late process or one cut cable.
+ * Both at once for two intervals are. Whoever stood still itself has heard nothing on either way, and goes by the LAN
+ * alone.
+ */
+function onPeerSilent(config: RouterConfig, state: BackupState, address: Uint8Array, nowMs: number): RouterStep {
+  if (state.activeDownAtMs === undefined) return ignore(state, 'fenced');
+  if (state.hasOverslept) return ignore(state, 'overslept');
+  const shortened = expectAdvertWithin(config, state, address, { intervals: 2, nowMs });
+  if (typeof shortened === 'string') return ignore(state, shortened);
+  const wakeAtMs = lookBefore(state, shortened.activeDownAtMs, nowMs);
+  return stay({ ...state, ...shortened, wakeAtMs, promotionCause: 'peer-silent' });
+}
+
+/** The down timer moved forward to so many intervals and the skew after the last advert, or why it is not. */
+function expectAdvertWithin(
+  { version }: RouterConfig,
+  state: BackupState,
+  address: Uint8Array,
+  { intervals, nowMs }: { readonly intervals: number; readonly nowMs: number },
+): { readonly activeDownAtMs: number; readonly regularDownAtMs: number } | IgnoreReason {
+  const { active, heardAtMs, activeAdvertIntervalMs, activeDownAtMs } = state;
+  if (active === undefined || heardAtMs === undefined || activeDownAtMs === undefined) return 'unheard';
+  if (compareIp(active.address, address) !== 0) return 'other-router';
+  const marginMs = Math.max(skewMs(state.priority, activeAdvertIntervalMs, version), lastAdvertMarginMs);
+  const overdueAtMs = heardAtMs + intervals * activeAdvertIntervalMs + marginMs;
+  const shortenedMs = toMicroseconds(Math.max(overdueAtMs, nowMs + lastAdvertMarginMs));
+  if (activeDownAtMs <= shortenedMs) return 'due-sooner';
+  return { activeDownAtMs: shortenedMs, regularDownAtMs: state.regularDownAtMs ?? activeDownAtMs };
+}
+
+/** The look whether this node is awake, an interval before its timer ends; undefined: that time has passed. */
+function lookBefore({ activeAdvertIntervalMs }: BackupState, downAtMs: number, nowMs: number): number | undefined {
+  const wakeAtMs = toMicroseconds(downAtMs - activeAdvertIntervalMs);
+  return wakeAtMs > nowMs ? wakeAtMs : undefined;
 }
 
 function expectResignation(config: RouterConfig, state: BackupState, nowMs: number): BackupState {

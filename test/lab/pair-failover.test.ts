@@ -12,6 +12,7 @@ import {
   holderForClient,
   holders,
   makeWhole,
+  powerOff,
   rolesOf,
   startPair,
   probeService,
@@ -66,6 +67,15 @@ describe('failover', () => {
     expect(certainGapMs(await prober.stop())).toBeLessThan(1_000);
     expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (peer-died)');
     await waitForHolder(lab, standby);
+  });
+
+  it('takes over from a peer without power sooner than by adverts alone', async () => {
+    const { active, standby } = await rolesOf(lab, pair);
+    await powerOff(lab, active);
+    await waitForState(standby, 'active');
+    expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (peer-silent)');
+    await lab.heal(active.host.name, 'lan');
+    await lab.heal(active.host.name, 'sync');
   });
 
   it('gives everything up at once when its main process is killed', async () => {

@@ -95,7 +95,7 @@ describe('an IPv6 pair', () => {
     await waitUntil(() => whoServes(lab, servicePort, address), { timeoutMs: 2_000, what: 'the client is served' });
     expect(await holderForClient(lab, address)).toBe('lb1');
     expect(await duplicateFlags('lb1')).toEqual([]);
-    expect((await transitionsOf(pair.lb1)).at(-1)).toBe('backup -> active (active-silent)');
+    expect((await transitionsOf(pair.lb1)).at(-1)).toBe('backup -> active (peer-silent)');
     await waitUntil(async () => (await holders(lab, address)).join() === 'lb1', {
       timeoutMs: 10_000,
       what: 'it lapses',

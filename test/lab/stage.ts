@@ -184,8 +184,10 @@ export async function sendForged(lab: Lab, kind: ForgeryKind, count: number): Pr
 /** As a power cut would: every process of the host is killed and its cables are dead. */
 export async function powerOff(lab: Lab, node: TandemNode): Promise<void> {
   const { name } = node.host;
+  // A node that sees its carrier go says so to its peer, if it still can.
+  await lab.cut(name, 'sync');
+  await lab.cut(name, 'lan');
   node.host.killAll('SIGKILL');
-  await Promise.all([lab.cut(name, 'lan'), lab.cut(name, 'sync')]);
 }
 
 /** The host is there again, and its node. */

@@ -205,6 +205,7 @@ function parseInput(type: string, fields: Fields): RouterInput {
     case 'peer-epoch':
       return { type, epoch: fields.number('epoch') };
     case 'peer-process-died':
+    case 'peer-silent':
       return { type, address: fields.address('from', '192.0.2.20') };
     case 'priority-changed':
       return { type, priority: fields.number('priority') };

@@ -29,6 +29,7 @@ describe('a pair', () => {
       'active-silent',
       'active-resigned',
       'peer-died',
+      'peer-silent',
       'preempt',
       'startup',
       'shutdown',
@@ -80,6 +81,33 @@ describe('a backup whose sync link is reset', () => {
         world.resetSync();
         world.runUntil(world.nowMs + world.between(0.1, 5) * backup.config.advertIntervalMs);
         expect([active.state.kind, backup.state.kind], `seed ${seed}`).toEqual(['active', 'backup']);
+      }
+    }
+  });
+});
+
+describe('a backup that hears nothing on the LAN and nothing on the sync link', () => {
+  const seeds = Array.from({ length: 100 }, (_, index) => index + 1);
+
+  it('replaces its peer within two intervals and the skew', () => {
+    for (const seed of seeds) {
+      const { world, active, backup } = settled(seed);
+      const { config } = backup;
+      const atMs = world.nowMs;
+      world.cutOff(active);
+      const skew = skewMs(config.priority, config.advertIntervalMs, config.version);
+      world.runUntil(atMs + 2 * config.advertIntervalMs + Math.max(skew, 5) + 0.01);
+      expect(backup.state.kind, seedAndTrace(seed, world)).toBe('active');
+    }
+  });
+
+  it('does not replace it as long as it is heard on one of the two', () => {
+    for (const seed of seeds) {
+      const { world, active, backup } = settled(seed);
+      for (let round = 0; round < 20; round++) {
+        world.hushSync();
+        world.runUntil(world.nowMs + world.between(0.1, 5) * backup.config.advertIntervalMs);
+        expect([active.state.kind, backup.state.kind], seedAndTrace(seed, world)).toEqual(['active', 'backup']);
       }
     }
   });
@@ -168,6 +196,16 @@ describe('the invariants', () => {
         const result = step(config, state, input, nowMs);
         if (input.type !== 'peer-process-died' || result.state.kind !== 'backup') return result;
         return { ...result, state: { ...result.state, activeDownAtMs: nowMs + 0.1, promotionCause: 'peer-died' } };
+      },
+      breach: /takes . for dead, which is active/,
+    },
+    {
+      what: 'takes a peer for dead at once when the sync link is silent',
+      machine: (config, state, input, nowMs) => {
+        const result = step(config, state, input, nowMs);
+        if (input.type !== 'peer-silent' || result.state.kind !== 'backup') return result;
+        const soon = { activeDownAtMs: nowMs + 0.1, wakeAtMs: undefined, promotionCause: 'peer-silent' } as const;
+        return { ...result, state: { ...result.state, ...soon } };
       },
       breach: /takes . for dead, which is active/,
     },
@@ -263,10 +301,12 @@ function strikeOnce(world: World): () => void {
     cutBothWays,
     cutSync,
     resetSync,
+    hushSync,
     cutEverything,
     pause,
     jumpClock,
     kill,
+    cutOff,
     takeLinkDown,
     refuseSends,
     refuseClaims,
@@ -321,6 +361,11 @@ function resetSync(world: World): () => void {
   return () => undefined;
 }
 
+function hushSync(world: World): () => void {
+  world.hushSync();
+  return () => undefined;
+}
+
 /** By less than an advert interval, or by many. */
 function jumpClock(world: World, node: Node): () => void {
   world.jumpClock(node, world.between(0, world.chance(0.5) ? 1 : 20) * node.config.advertIntervalMs);
@@ -345,6 +390,12 @@ function pause(world: World, node: Node): () => void {
 function kill(world: World, node: Node): () => void {
   if (!node.isAlive) return () => undefined;
   world.kill(node);
+  return () => world.revive(node);
+}
+
+function cutOff(world: World, node: Node): () => void {
+  if (!node.isAlive) return () => undefined;
+  world.cutOff(node);
   return () => world.revive(node);
 }
 

@@ -133,8 +133,21 @@ export class World {
   pause(node: Node): void {
     node.isPaused = true;
     const session = this.syncSession;
+    const isUnbroken = (): boolean => node.isPaused && this.syncSession === session;
+    this.#after(node.config.advertIntervalMs, () => {
+      if (isUnbroken()) this.#missPeer(this.nodes[otherOf(node.name)]);
+    });
     this.#after(syncTimeoutMs, () => {
-      if (node.isPaused && this.syncSession === session) this.disconnectSync();
+      if (isUnbroken()) this.disconnectSync();
+    });
+  }
+
+  /** A main process that comes late with its heartbeats, while everything else goes on. */
+  hushSync(): void {
+    const session = this.syncSession;
+    for (const name of nodeNames) this.#missPeer(this.nodes[name]);
+    this.#after(this.between(1, 100), () => {
+      if (this.syncSession === session) for (const name of nodeNames) this.#hearPeer(this.nodes[name]);
     });
   }
 
@@ -144,6 +157,7 @@ export class World {
     node.wokeAtMs = this.nowMs + node.clockAheadMs;
     if (node.state.kind === 'active' && this.chance(0.5)) this.#perform(node, { type: 'timeout' });
     for (const read of node.inbox.splice(0)) read();
+    this.#hearPeer(this.nodes[otherOf(node.name)]);
     this.#after(syncDelayMaxMs, () => this.connectSync());
   }
 
@@ -155,7 +169,24 @@ export class World {
     this.disconnectSync('died');
   }
 
+  /** A power cut: nothing says that it has died. */
+  cutOff(node: Node): void {
+    node.isAlive = false;
+    node.isPaused = false;
+    node.inbox = [];
+    node.state = initialState(node.config);
+    const session = this.syncSession;
+    const other = this.nodes[otherOf(node.name)];
+    this.#after(node.config.advertIntervalMs, () => {
+      if (this.syncSession === session) this.#missPeer(other);
+    });
+    this.#after(syncTimeoutMs, () => {
+      if (this.syncSession === session) this.disconnectSync();
+    });
+  }
+
   revive(node: Node): void {
+    this.disconnectSync();
     node.isAlive = true;
     node.state = initialState(node.config);
     this.#startUp(node);
@@ -204,6 +235,7 @@ export class World {
     for (const name of nodeNames) {
       const node = this.nodes[name];
       if (node.peerRole === undefined) continue;
+      if (how === 'lost') this.#missPeer(node);
       node.peerRole = undefined;
       const address = this.nodes[otherOf(name)].config.ownAddress;
       if (how === 'died') this.input(node, { type: 'peer-process-died', address });
@@ -237,6 +269,16 @@ export class World {
     if (role.kind === 'active') this.input(node, { type: 'fence', epoch, priority, address });
     else if (before?.kind === 'active') this.input(node, { type: 'fence-lifted', cause: 'peer-resigned' });
     if (role.kind !== 'active') this.input(node, { type: 'peer-epoch', epoch });
+  }
+
+  /** Who stands still does not miss anybody. */
+  #missPeer(node: Node): void {
+    if (node.peerRole?.kind !== 'active' || node.isPaused) return;
+    this.input(node, { type: 'peer-silent', address: this.nodes[otherOf(node.name)].config.ownAddress });
+  }
+
+  #hearPeer(node: Node): void {
+    if (this.syncSession !== undefined && node.peerRole?.kind === 'active') this.#receiveRole(node, node.peerRole);
   }
 
   /** A node that starts has to catch up before it may preempt. */

@@ -24,6 +24,8 @@ export type SyncLinkOptions = {
   /** The secret that both nodes share; 16 to 256 bytes. */
   readonly key: Uint8Array;
   readonly heartbeatMs: number;
+  /** How often it tells the peer that it is there, until `setPace`: at most `heartbeatMs`. */
+  readonly paceMs: number;
   readonly configHash: string;
   /** An identity of this process's life. */
   readonly bootId: string;
@@ -42,6 +44,8 @@ export type SyncLinkDependencies = {
   readonly onRequest: (method: string, params: Plain) => Promise<Plain>;
   /** Connected, refused, in sync, config or the peer's life changed; not for lag and counters. */
   readonly onStateChanged: (state: SyncState) => void;
+  /** Nothing has come from the peer for two heartbeats, or it is heard again; the connection stands. */
+  readonly onQuiet: (isQuiet: boolean) => void;
   /** Called in the turn in which the loss is noticed, before `onStateChanged`. */
   readonly onConnectionLost: (how: LostHow) => void;
 };
@@ -80,6 +84,7 @@ export class SyncLink implements Service {
   readonly #dependencies: SyncLinkDependencies;
   readonly #counters = createSyncCounters();
   #configHash: string;
+  #paceMs: number;
   readonly #requests = new PendingRequests();
   readonly #dialer: Dialer | undefined;
   readonly #listener: Listener | undefined;
@@ -95,6 +100,7 @@ export class SyncLink implements Service {
     this.#options = options;
     this.#dependencies = dependencies;
     this.#configHash = options.configHash;
+    this.#paceMs = options.paceMs;
     const { self, peer, port, key } = options;
     assert(key.length >= 16 && key.length <= 256, 'a sync key of 16 to 256 bytes');
     const { clock, random } = dependencies;
@@ -158,6 +164,11 @@ export class SyncLink implements Service {
     this.#tellState();
   }
 
+  /** How often the peer is told from its next heartbeat on that this node is there: at most `heartbeatMs`. */
+  setPace(paceMs: number): void {
+    this.#paceMs = paceMs;
+  }
+
   /** The peer says that it has another configuration. */
   setPeerConfigHash(peerConfigHash: string): void {
     if (this.#current === undefined) return;
@@ -197,6 +208,7 @@ export class SyncLink implements Service {
         configHash,
         bootId,
         heartbeatMs,
+        paceMs: () => this.#paceMs,
         tables,
         counters: this.#counters,
         limits: defaultSessionLimits,
@@ -213,6 +225,9 @@ export class SyncLink implements Service {
     switch (event.kind) {
       case 'established':
         return this.#establish(connection, event.hello);
+      case 'quiet':
+      case 'heard-again':
+        return this.#dependencies.onQuiet(event.kind === 'quiet');
       case 'notice':
         return this.#dependencies.onNotice(event.name, event.body);
       case 'request':

@@ -141,6 +141,7 @@ async function setup(router: { preempt: boolean; preemptDelayMs: number }) {
       onFenceLifted: () => undefined,
       onPeerEpoch: () => undefined,
       onPeerDied: () => undefined,
+      onPeerSilent: () => undefined,
       sendRoles: () => undefined,
     },
   );

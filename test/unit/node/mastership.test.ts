@@ -47,7 +47,7 @@ describe('Mastership', () => {
     trace.length = 0;
     mastership.tellStanding();
     expect(trace).toEqual(['fence web 7', 'lifted db sync-lost', 'epoch db 1']);
-    mastership.onPeerLost(true);
+    mastership.onPeerLost('died');
     trace.length = 0;
     mastership.tellStanding();
     expect(trace).toEqual(['lifted web sync-lost', 'lifted db sync-lost']);
@@ -87,15 +87,32 @@ describe('Mastership', () => {
   it('says that the peer is dead, and where its adverts came from, when its kernel ended the connection', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7) });
-    mastership.onPeerLost(true);
+    mastership.onPeerLost('died');
     expect(trace).toEqual(['fence web 7', 'died web 10.0.0.2']);
     expect(mastership.heldByPeer()).toEqual([]);
+  });
+
+  it('says that an active peer is silent, and tells its fence again when it is heard', () => {
+    const { mastership, trace } = setup();
+    mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
+    trace.length = 0;
+    mastership.onPeerQuiet(true);
+    expect(trace).toEqual(['silent web 10.0.0.2']);
+    mastership.onPeerQuiet(false);
+    expect(trace).toEqual(['silent web 10.0.0.2', 'fence web 7']);
+  });
+
+  it('says that a peer is silent before it lifts the fence of one that was lost in silence', () => {
+    const { mastership, trace } = setup();
+    mastership.onPeerRoles({ web: role('active', 7) });
+    mastership.onPeerLost('silent');
+    expect(trace).toEqual(['fence web 7', 'silent web 10.0.0.2', 'lifted web sync-lost']);
   });
 
   it('lifts every fence when the peer is lost', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
-    mastership.onPeerLost(false);
+    mastership.onPeerLost('unknown');
     expect(trace).toEqual(['fence web 7', 'epoch db 1', 'lifted web sync-lost', 'lifted db sync-lost']);
     expect(mastership.heldByPeer()).toEqual([]);
   });
@@ -143,6 +160,7 @@ function setup(): { mastership: Mastership; trace: string[] } {
     {
       onFence: (router, fence) => trace.push(`fence ${router} ${fence.epoch}`),
       onPeerDied: (router, address) => trace.push(`died ${router} ${address}`),
+      onPeerSilent: (router, address) => trace.push(`silent ${router} ${address}`),
       onFenceLifted: (router, cause) => trace.push(`lifted ${router} ${cause}`),
       onPeerEpoch: (router, epoch) => trace.push(`epoch ${router} ${epoch}`),
       sendRoles: (roles) =>

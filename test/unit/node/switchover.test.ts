@@ -127,7 +127,14 @@ function setup({ own, peer, peerState = 'backup', peerEpoch = 1 }: Setup): TestN
   const role = { epoch: 1, priority: 100, address: '10.0.0.1' };
   const mastership = new Mastership(
     { web: { ...role, state: own } },
-    { onFence: ignore, onFenceLifted: ignore, onPeerDied: ignore, onPeerEpoch: ignore, sendRoles: ignore },
+    {
+      onFence: ignore,
+      onFenceLifted: ignore,
+      onPeerDied: ignore,
+      onPeerSilent: ignore,
+      onPeerEpoch: ignore,
+      sendRoles: ignore,
+    },
   );
   mastership.onPeerRoles({ web: { ...role, state: peerState, epoch: peerEpoch } });
   const node: TestNode = {

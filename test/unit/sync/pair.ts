@@ -65,6 +65,7 @@ function createSide(
     configHash: 'same',
     bootId: `boot of ${options.self}`,
     heartbeatMs: 100,
+    paceMs: () => 100,
     tables: [table],
     counters,
     nowMs: () => clock.nowMs(),

@@ -339,6 +339,51 @@ describe('heartbeats', () => {
     expect(a.session.tick(3_000)).toMatchObject([{ kind: 'ended' }]);
   });
 
+  it('come at the pace of the moment, and say so', () => {
+    let paceMs = 50;
+    const { a, clock } = connect({ a: { paceMs: () => paceMs } });
+    a.session.takeControlFrames();
+    const beatsUntil = (untilMs: number) => {
+      let beats = 0;
+      while (clock.nowMs() < untilMs) {
+        a.session.tick(clock.nowMs());
+        beats += a.session.takeControlFrames().length;
+        clock.advance(10);
+      }
+      return beats;
+    };
+    expect(beatsUntil(191)).toBe(3);
+    paceMs = 20;
+    // The one that is due then says that the next ones come sooner.
+    expect(beatsUntil(291)).toBe(5);
+  });
+
+  it('that do not come twice are told, and that the peer is heard again', () => {
+    const { a } = connect();
+    expect(a.session.receive({ type: 'heartbeat', withinMs: 5 }, 100)).toEqual([]);
+    expect(a.session.nextDeadlineMs()).toBe(100);
+    expect(a.session.tick(109)).toEqual([]);
+    expect(a.session.tick(110)).toEqual([{ kind: 'quiet' }]);
+    expect(a.session.tick(111)).toEqual([]);
+    expect(a.session.receive({ type: 'ack', seq: 2 }, 120)).toEqual([{ kind: 'heard-again' }]);
+    expect(a.session.tick(129)).toEqual([]);
+    expect(a.session.tick(130)).toEqual([{ kind: 'quiet' }]);
+    expect(a.session.skip(131)).toEqual([{ kind: 'heard-again' }]);
+  });
+
+  it('are listened for anew by who looks late, who may have stood still; death is not put off by that', () => {
+    const { a } = connect();
+    a.session.receive({ type: 'heartbeat', withinMs: 5 }, 100);
+    for (let nowMs = 115; nowMs < 400; nowMs += 15) expect(a.session.tick(nowMs)).toEqual([]);
+    expect(a.session.tick(400)).toMatchObject([{ kind: 'ended', end: { how: 'timeout' } }]);
+  });
+
+  it('of a peer that does not say how soon they come are not missed before its death', () => {
+    const { a } = connect();
+    a.session.receive({ type: 'heartbeat' }, 100);
+    expect(a.session.tick(399)).toEqual([]);
+  });
+
   it('do not pile up for a peer that does not read', () => {
     const { a } = connect();
     for (let nowMs = 100; nowMs < 300; nowMs += 100) a.session.tick(nowMs);

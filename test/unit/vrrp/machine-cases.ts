@@ -144,6 +144,8 @@ export const inputs = {
   'fence-lifted, resigned': { type: 'fence-lifted', cause: 'peer-resigned' },
   'fence-lifted, sync lost': { type: 'fence-lifted', cause: 'sync-lost' },
   'peer-process-died': { type: 'peer-process-died', address: higherAddress },
+  'peer-silent': { type: 'peer-silent', address: higherAddress },
+  'another is silent': { type: 'peer-silent', address: lowerAddress },
   'another process died': { type: 'peer-process-died', address: lowerAddress },
   'peer-epoch 5': { type: 'peer-epoch', epoch: 5 },
   'peer-epoch 9': { type: 'peer-epoch', epoch: 9 },

@@ -312,6 +312,18 @@ describe('a link loses', () => {
     await peer.closed();
   });
 
+  it('no peer whose heartbeats come late, but says that it is quiet, and heard again', async () => {
+    const listener = await startListener();
+    const peer = await startOddPeer(listener);
+    await peer.greet();
+    peer.send({ type: 'heartbeat', withinMs: 200 });
+    await listener.until(() => listener.events.includes('quiet'));
+    peer.send({ type: 'heartbeat', withinMs: 200 });
+    await listener.until(() => listener.events.includes('heard again'));
+    expect(listener.link.state().connected).toBe(true);
+    expect(listener.events).toEqual(['quiet', 'heard again']);
+  });
+
   it.each([
     ['a frame that is too long', Buffer.from([0xff, 0, 0, 0]), 'frame-too-long'],
     ['no msgpack', Buffer.from([0, 0, 0, 1, 0x81]), 'not-msgpack'],

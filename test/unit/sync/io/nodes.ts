@@ -48,6 +48,7 @@ export function createNode(
       port: 0,
       key,
       heartbeatMs: 1_000,
+      paceMs: 1_000,
       configHash: 'c0ffee',
       bootId: `boot-${options.self?.name ?? 'lb1'}`,
       ...options,
@@ -63,6 +64,7 @@ export function createNode(
         states.push(state);
         look();
       },
+      onQuiet: (isQuiet) => see(isQuiet ? 'quiet' : 'heard again'),
       onConnectionLost: (how) => see(`lost ${how}`),
       ...overrides,
     },
