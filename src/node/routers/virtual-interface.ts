@@ -1,11 +1,17 @@
 /** A virtual router in virtual MAC mode: its addresses on an interface of their own, its adverts from that MAC. */
-import { fail, ok } from '../base/index.ts';
-import type { IpPrefix } from '../base/index.ts';
-import type { Clock, Native } from '../runtime/index.ts';
-import { Addresses, Rtnetlink, VirtualInterface, VirtualMacSender, addressLifetimeDefaultMs } from '../vip/io/index.ts';
-import type { Transport } from '../vrrp/io/index.ts';
-import { virtualInterfaceSpec } from './vrrp-protocol.ts';
-import type { RouterSpec } from './vrrp-protocol.ts';
+import { fail, ok } from '../../base/index.ts';
+import type { IpPrefix } from '../../base/index.ts';
+import type { Clock, Native } from '../../runtime/index.ts';
+import {
+  Addresses,
+  Rtnetlink,
+  VirtualInterface,
+  VirtualMacSender,
+  addressLifetimeDefaultMs,
+} from '../../vip/io/index.ts';
+import type { Transport } from '../../vrrp/io/index.ts';
+import { virtualInterfaceSpec } from '../vrrp-protocol.ts';
+import type { RouterSpec } from '../vrrp-protocol.ts';
 
 /** Where a router's addresses live, and how its adverts leave; `stop` ends what is this router's alone. */
 export type Footing = {

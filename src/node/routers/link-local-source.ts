@@ -2,7 +2,7 @@
  * Where the adverts of an IPv6 virtual router leave from. The kernel makes an interface's link-local address when the
  * link comes up, and tries it for duplicates first: at boot it may well be there only after this node has been started.
  */
-import type { Clock, Timer } from '../runtime/index.ts';
+import type { Clock, Timer } from '../../runtime/index.ts';
 
 export type LinkLocalSourcePorts = {
   readonly clock: Pick<Clock, 'after'>;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { parseIp } from '../../../src/base/index.ts';
-import { loadNative } from '../../../src/runtime/index.ts';
-import { Rehearsal } from '../../../src/node/vrrp-rehearsal.ts';
+import { parseIp } from '../../../../src/base/index.ts';
+import { loadNative } from '../../../../src/runtime/index.ts';
+import { Rehearsal } from '../../../../src/node/routers/rehearsal.ts';
 
 function rehearsalOf(own: string, address: string, prefixLength: number): Rehearsal {
   const options = {

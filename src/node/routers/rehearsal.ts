@@ -3,12 +3,12 @@
  * takes: for the first time, by an interpreter that has yet to compile each function, it took two milliseconds, and
  * later on, when the processor has long forgotten it, still one.
  */
-import type { IpPrefix } from '../base/index.ts';
-import { ManualClock, systemClock } from '../runtime/index.ts';
-import type { Native } from '../runtime/index.ts';
-import { Addresses, Announcer, MemoryKernel, Rtnetlink, addressLifetimeDefaultMs } from '../vip/io/index.ts';
-import { MemoryLan, VirtualRouter } from '../vrrp/io/index.ts';
-import type { AddressPort, VirtualRouterOptions } from '../vrrp/io/index.ts';
+import type { IpPrefix } from '../../base/index.ts';
+import { ManualClock, systemClock } from '../../runtime/index.ts';
+import type { Native } from '../../runtime/index.ts';
+import { Addresses, Announcer, MemoryKernel, Rtnetlink, addressLifetimeDefaultMs } from '../../vip/io/index.ts';
+import { MemoryLan, VirtualRouter } from '../../vrrp/io/index.ts';
+import type { AddressPort, VirtualRouterOptions } from '../../vrrp/io/index.ts';
 
 /** Interfaces are numbered from 1 on; the kernel refuses what is asked of this one. */
 const interfaceOfNobody = 0x7fff_ffff;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { LinkLocalSource } from '../../../src/node/link-local-source.ts';
-import { ManualClock } from '../../../src/runtime/index.ts';
+import { LinkLocalSource } from '../../../../src/node/routers/link-local-source.ts';
+import { ManualClock } from '../../../../src/runtime/index.ts';
 
 const own = Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { Fitness } from '../../../src/node/fitness.ts';
-import { ManualClock } from '../../../src/runtime/index.ts';
-import { initialState, step } from '../../../src/vrrp/index.ts';
-import type { AdvertInput, RouterConfig, RouterInput, RouterState } from '../../../src/vrrp/index.ts';
+import { Fitness } from '../../../../src/node/routers/fitness.ts';
+import { ManualClock } from '../../../../src/runtime/index.ts';
+import { initialState, step } from '../../../../src/vrrp/index.ts';
+import type { AdvertInput, RouterConfig, RouterInput, RouterState } from '../../../../src/vrrp/index.ts';
 
 const well = { priority: 200, faults: [] };
 const ill = { priority: 200, faults: ['script x failed'] };

@@ -4,11 +4,11 @@
  * group. Members of a group also follow each other here, next to the machines: no message to another process lies
  * between the first member that becomes active and the last.
  */
-import type { Clock } from '../runtime/index.ts';
-import { followTransition, groupFaults, stragglers } from '../vrrp/index.ts';
-import type { GroupOrder, TransitionCause } from '../vrrp/index.ts';
-import type { RouterCommand, Transition } from '../vrrp/io/index.ts';
-import type { ReportedHealth } from './vrrp-protocol.ts';
+import type { Clock } from '../../runtime/index.ts';
+import { followTransition, groupFaults, stragglers } from '../../vrrp/index.ts';
+import type { GroupOrder, TransitionCause } from '../../vrrp/index.ts';
+import type { RouterCommand, Transition } from '../../vrrp/io/index.ts';
+import type { ReportedHealth } from '../vrrp-protocol.ts';
 
 export type FitnessPorts = {
   readonly clock: Clock;
