@@ -1,5 +1,5 @@
 export { TandemNode } from './tandem-node.ts';
-export type { TandemNodeOptions } from './tandem-node.ts';
+export type { TandemNodeOptions } from './node-parts.ts';
 export type { Loaded, ReadConfig, ReloadReport } from './reloader.ts';
 export type { StickList } from './service-manager.ts';
 export type { StickStatus } from './stickiness.ts';

@@ -1,23 +1,51 @@
-/** The requests of the two nodes to each other, as they cross the sync link: whatever arrives is checked here. */
+/** What a node does for its peer when that asks over the sync link: whatever arrives is checked here. */
 import { OperatorError } from '../runtime/index.ts';
 import type { Plain } from '../sync/index.ts';
 import type { FailoverRequest } from './admin-api.ts';
+import type { Failover } from './failover.ts';
+import type { ServiceManager } from './service-manager.ts';
 import type { FailoverReport } from './status-document.ts';
+import type { Switchover } from './switchover.ts';
 
-export type TakeOverRequest = { readonly routers: readonly string[]; readonly timeoutMs: number };
+/** Who does it. */
+export type PeerServants = {
+  readonly switchover: Pick<Switchover, 'takeOver'>;
+  readonly failover: Pick<Failover, 'ask'>;
+  readonly services: Pick<ServiceManager, 'closeServerConnections'>;
+};
+
+type TakeOverRequest = { readonly routers: readonly string[]; readonly timeoutMs: number };
 
 /** As many as a configuration has. */
 const routersMax = 1_024;
 const timeoutMaxMs = 600_000;
 
-/** Throws OperatorError `BAD_REQUEST`. */
-export function readTakeOver(parameters: Plain): TakeOverRequest {
+/** Throws OperatorError: `UNKNOWN_REQUEST`, `BAD_REQUEST`, a refusal. The peer gets its text. */
+export async function answerPeer(method: string, parameters: Plain, servants: PeerServants): Promise<Plain> {
+  switch (method) {
+    case 'take-over': {
+      const { routers, timeoutMs } = readTakeOver(parameters);
+      await servants.switchover.takeOver(routers, timeoutMs);
+      return {};
+    }
+    case 'failover':
+      return plainReport(await servants.failover.ask(readFailover(parameters)));
+    case 'close-server-connections': {
+      const { service, server } = readServerOf(parameters);
+      servants.services.closeServerConnections(service, server);
+      return {};
+    }
+    default:
+      throw new OperatorError('UNKNOWN_REQUEST', `it does not know the request ${method}`, 'upgrade it');
+  }
+}
+
+function readTakeOver(parameters: Plain): TakeOverRequest {
   const { routers, timeoutMs } = fieldsOf(parameters);
   return { routers: readRouters(routers), timeoutMs: readTimeout(timeoutMs) };
 }
 
-/** Throws OperatorError `BAD_REQUEST`. */
-export function readFailover(parameters: Plain): FailoverRequest {
+function readFailover(parameters: Plain): FailoverRequest {
   const { to, force, timeoutMs, routers } = fieldsOf(parameters);
   if (to !== undefined && typeof to !== 'string') throw badRequest('to');
   if (typeof force !== 'boolean') throw badRequest('force');
@@ -29,8 +57,7 @@ export function readFailover(parameters: Plain): FailoverRequest {
   };
 }
 
-/** Throws OperatorError `BAD_REQUEST`. */
-export function readServerOf(parameters: Plain): { readonly service: string; readonly server: string } {
+function readServerOf(parameters: Plain): { readonly service: string; readonly server: string } {
   const { service, server } = fieldsOf(parameters);
   if (typeof service !== 'string') throw badRequest('service');
   if (typeof server !== 'string') throw badRequest('server');
@@ -38,7 +65,7 @@ export function readServerOf(parameters: Plain): { readonly service: string; rea
 }
 
 /** Without the fields that are undefined: they have no form on the wire. */
-export function plainReport({ gapMs, ...report }: FailoverReport): Plain {
+function plainReport({ gapMs, ...report }: FailoverReport): Plain {
   return { ...report, ...(gapMs === undefined ? {} : { gapMs }) };
 }
 

@@ -14,8 +14,10 @@ import type { ServerPool, ServerSpec, WorkerService } from '../proxy/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import { workerWeights } from './check-settings.ts';
 import { frontDoor } from './front-door.ts';
+import type { GapProbeTarget } from './gap-probe.ts';
 import type { RouterRole } from './mastership.ts';
 import type { HookedRouter } from './hooks/hooks.ts';
+import { sourceFor } from './own-address.ts';
 import type { TrackingRouter } from './tracking/trackers.ts';
 import type { StickLimits } from './stickiness.ts';
 import type { HmacSpec, RouterSpec } from './vrrp-protocol.ts';
@@ -105,6 +107,23 @@ export function withTheirGroups(config: Config, routers: readonly string[]): rea
   const groups = new Set(routers.map((router) => groupOf(config, router)).filter((group) => group !== undefined));
   const others = config.syncGroups.filter(({ name }) => groups.has(name)).flatMap((group) => group.virtualRouters);
   return [...new Set([...routers, ...others])];
+}
+
+/** The virtual addresses of these of the virtual routers. */
+export function addressesOf(specs: readonly RouterSpec[], routers: readonly string[]): readonly string[] {
+  return specs
+    .filter(({ name }) => routers.includes(name))
+    .flatMap(({ addresses }) => addresses.map(({ address }) => address));
+}
+
+/** Where the time without service is measured for these addresses: the first service on one of them. */
+export function probeTarget(
+  { services }: Config,
+  { self }: NodeIdentity,
+  addresses: readonly string[],
+): GapProbeTarget | undefined {
+  const service = services.find(({ listen }) => addresses.includes(listen.address));
+  return service && { ...service.listen, source: sourceFor(service.listen.address, self.address) };
 }
 
 export function workerCount(config: Config): number {
