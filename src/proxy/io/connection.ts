@@ -7,7 +7,8 @@ import { epollUrgent } from './poller.ts';
 import type { Admission, ClientAddresses, Phase } from '../index.ts';
 import type { Trace } from './access-log.ts';
 import type { PollerTarget } from './poller.ts';
-import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
+import type { ServerRuntime } from './server-runtime.ts';
+import type { ServiceRuntime } from './service-runtime.ts';
 
 export type ConnectFailure = 'connect-failed' | 'connect-timeout';
 

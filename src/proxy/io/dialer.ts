@@ -15,7 +15,7 @@ import type { DialRefusal, EndCause, ProxyVersion } from '../index.ts';
 import type { Connection, ConnectFailure, ConnectionDriver, End } from './connection.ts';
 import type { Poller } from './poller.ts';
 import type { Relay } from './relay.ts';
-import type { ServerRuntime } from './service-runtime.ts';
+import type { ServerRuntime } from './server-runtime.ts';
 import type { StickClaims } from './stick-claims.ts';
 import type { WaitingRoom } from './waiting-room.ts';
 
@@ -85,7 +85,7 @@ export class Dialer implements ConnectionDriver {
   connect(connection: Connection, server: ServerRuntime | undefined): void {
     const { service } = connection;
     if (server === undefined) {
-      if (service.hasServerFor(connection)) this.#waiting.enter(connection, undefined);
+      if (service.inUse.hasServerFor(connection)) this.#waiting.enter(connection, undefined);
       else this.refuse(connection, this.#reasonWithoutServer(connection));
       return;
     }
@@ -104,7 +104,7 @@ export class Dialer implements ConnectionDriver {
   choose(connection: Connection): void {
     const { service } = connection;
     if (service.sticks === undefined) {
-      this.connect(connection, connection.server ?? service.pick(connection));
+      this.connect(connection, connection.server ?? service.inUse.pick(connection));
       return;
     }
     connection.phase = 'choosing';

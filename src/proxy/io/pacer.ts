@@ -6,7 +6,8 @@
 import { stepDrainPace } from '../index.ts';
 import type { Connection } from './connection.ts';
 import type { Relay } from './relay.ts';
-import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
+import type { ServerRuntime } from './server-runtime.ts';
+import type { ServiceRuntime } from './service-runtime.ts';
 
 export function endDraining(
   services: Iterable<ServiceRuntime>,

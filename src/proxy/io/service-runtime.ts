@@ -1,41 +1,20 @@
-/** One service inside a worker: its servers with their live counts, its memory of balancing and of sources. */
-import {
-  Admission,
-  StickTable,
-  buildMaglevTable,
-  eligibility,
-  endCauses,
-  isHashed,
-  openDoor,
-  pick,
-  slowStartWeight,
-  startDrainPace,
-} from '../index.ts';
+/** One service inside a worker: its servers, its clients, and its memory of sources. */
+import { Admission, StickTable, eligibility, endCauses, isHashed, openDoor } from '../index.ts';
+import { ServerRuntime } from './server-runtime.ts';
+import { ServersInUse } from './servers-in-use.ts';
 import type {
-  Candidate,
-  DrainPace,
   EndCause,
   FrontDoor,
-  Latency,
-  PoolView,
+  Phase,
   RefusalReason,
-  ServerCounters,
   ServerFailures,
   ServiceCounters,
   WorkerServer,
   WorkerService,
 } from '../index.ts';
-import { FailureRun } from './failure-run.ts';
 import type { Clock, Random } from '../../runtime/index.ts';
-import type { Connection } from './connection.ts';
+import type { Counting } from './server-runtime.ts';
 import type { Slot } from './shared-counts.ts';
-
-type Mutable<Type> = { -readonly [Key in keyof Type]: Type[Key] };
-
-const picksAheadMax = 1000;
-
-/** Who wants a server: a connection. */
-export type Seeker = Pick<Connection, 'source' | 'excluded'>;
 
 export type ServiceRuntimeDependencies = {
   readonly clock: Clock;
@@ -44,64 +23,8 @@ export type ServiceRuntimeDependencies = {
   readonly slotAt: (index: number | undefined) => Slot;
 };
 
-/** A server and the connections to it; it stays known for as long as it has any. */
-export class ServerRuntime implements Candidate {
-  spec: WorkerServer;
-  /** Its connections, of all workers, and the clients that wait for it alone. */
-  readonly slot: Slot;
-  /** Those of this worker, in the order in which they came. */
-  readonly waiting = new Set<Connection>();
-  readonly counters: Mutable<Omit<ServerCounters, 'server' | 'connectionsCurrent' | 'queued'>> = {
-    connectionsTotal: 0,
-    bytesIn: 0,
-    bytesOut: 0,
-    connectFailures: 0,
-    connectTimeouts: 0,
-    drained: 0,
-    shutdowns: 0,
-  };
-  readonly failures = new FailureRun();
-  /** Of this worker alone. */
-  ownConnections = 0;
-  configured = true;
-  /** The effective weight, which rises while it is on its slow start. */
-  weight: number;
-  /** When it came into use, as long as it is on its slow start. */
-  risingSinceMs: number | undefined;
-  latency: Latency | undefined;
-  turn = 0;
-  /** How its connections are being ended; undefined: they go on. */
-  pace: DrainPace | undefined;
-
-  constructor(spec: WorkerServer, slot: Slot) {
-    this.spec = spec;
-    this.slot = slot;
-    this.weight = spec.weight;
-  }
-
-  get name(): string {
-    return this.spec.name;
-  }
-
-  get connections(): number {
-    return this.slot.held;
-  }
-
-  get isFull(): boolean {
-    const { maxconn } = this.spec;
-    return maxconn !== undefined && this.slot.held >= maxconn;
-  }
-
-  /** It gives up its connections: in drain or maintenance, or removed. */
-  get isLeaving(): boolean {
-    return !this.configured || this.spec.admin !== 'ready';
-  }
-
-  snapshot(): ServerCounters {
-    const { name, ownConnections, waiting, counters } = this;
-    return { server: name, connectionsCurrent: ownConnections, queued: waiting.size, ...counters };
-  }
-}
+/** Who takes a place at a server: a connection. */
+type Occupant = { readonly phase: Phase; server: ServerRuntime | undefined };
 
 type OwnCounters = Omit<
   ServiceCounters,
@@ -110,21 +33,23 @@ type OwnCounters = Omit<
 
 export class ServiceRuntime {
   spec: WorkerService;
+  /** Those of its servers that get new connections. */
+  readonly inUse: ServersInUse;
   configured = true;
   connections = 0;
   sticks: StickTable | undefined;
   /** The clients in the queue, of all workers, and those of them that wait for any server. */
   queueSlot: Slot;
-  /** Those of this worker that wait for any server, in the order in which they came. */
-  readonly waiting = new Set<Connection>();
+  /** Clients of this worker that wait for any server. */
+  queued = 0;
   /** Undefined where every client is admitted. */
   admission: Admission | undefined;
-  readonly refused: Mutable<ServiceCounters['refused']> = {
+  readonly refused: Counting<ServiceCounters['refused']> = {
     ...{ 'no-server': 0, 'connect-failed': 0, 'no-descriptor': 0 },
     ...{ 'queue-full': 0, 'queue-timeout': 0 },
   };
   readonly ended = Object.fromEntries(endCauses.map((cause) => [cause, 0])) as Record<EndCause, number>;
-  readonly counters: Mutable<OwnCounters> = {
+  readonly counters: Counting<OwnCounters> = {
     connectionsTotal: 0,
     bytesIn: 0,
     bytesOut: 0,
@@ -138,23 +63,16 @@ export class ServiceRuntime {
   readonly #servers = new Map<string, ServerRuntime>();
   /** Its clients, of all workers. */
   readonly #clients: Slot;
-  readonly #fraction: () => number;
-  /** Servers that may get new connections, backups among them; undefined before the first configuration. */
-  #eligible: ReadonlySet<ServerRuntime> | undefined;
-  #view: PoolView<ServerRuntime> = { servers: [], maglevTable: () => buildMaglevTable([]) };
-  /** What the table of `maglev` was made for. */
-  #tableKey = '';
-  #rising: readonly ServerRuntime[] = [];
   #admissionKey = '';
 
   constructor(spec: WorkerService, dependencies: ServiceRuntimeDependencies) {
     this.#dependencies = dependencies;
-    this.#fraction = () => dependencies.random.next();
     this.spec = spec;
+    this.inUse = new ServersInUse(spec, dependencies);
     this.queueSlot = dependencies.slotAt(spec.queue?.slot);
     this.#clients = dependencies.slotAt(spec.frontDoor?.slot);
     this.update(spec);
-    this.#startAnywhere();
+    this.inUse.startAnywhere();
   }
 
   get servers(): Iterable<ServerRuntime> {
@@ -196,37 +114,23 @@ export class ServiceRuntime {
     this.spec = spec;
     this.configured = true;
     this.#updateAdmission();
-    const before = new Map(Array.from(this.#servers.values(), (server) => [server, stateOf(server)]));
+    const before = new Map(Array.from(this.#servers.values(), (server) => [server, server.standing]));
     for (const server of this.#servers.values()) server.configured = false;
     for (const server of spec.servers) this.#updateServer(server);
     this.#forgetRemoved();
-    for (const server of this.#servers.values()) this.#pace(server, before.get(server), nowMs);
-    this.#updateView(nowMs);
+    const fraction = (): number => this.#dependencies.random.next();
+    for (const server of this.#servers.values()) server.setPace(before.get(server), nowMs, fraction);
+    this.inUse.update(spec, [...this.#servers.values()], nowMs);
     return [...before].flatMap(([server, { health }]) =>
       health === 'up' && server.spec.health === 'down' ? [server] : [],
     );
   }
 
   /**
-   * The next server by the service's algorithm, one that has room; hashing may answer one that is full. Undefined when
-   * there is none.
-   */
-  pick({ source, excluded }: Seeker): ServerRuntime | undefined {
-    const nowMs = this.#dependencies.clock.nowMs();
-    if (this.#rising.length > 0) this.#weigh(nowMs);
-    return pick(this.spec.balance, this.#view, { source, excluded, nowMs, fraction: this.#fraction });
-  }
-
-  /** Whether some server might take the connection if only it had room. */
-  hasServerFor({ excluded }: Seeker): boolean {
-    return this.#view.servers.some(({ name }) => !excluded.has(name));
-  }
-
-  /**
    * Takes a place at the server for the connection, which has none yet. False when it is full, or when others have been
    * waiting for longer: who comes out of the queue goes before who has just come.
    */
-  occupy(connection: Connection, server: ServerRuntime): boolean {
+  occupy(connection: Occupant, server: ServerRuntime): boolean {
     const { slot, spec } = server;
     if (spec.maxconn === undefined) {
       slot.add();
@@ -248,7 +152,7 @@ export class ServiceRuntime {
 
   /** Whether clients that wait for this server alone still do so for good reason. */
   isWorthWaitingFor(server: ServerRuntime): boolean {
-    if (isHashed(this.spec.balance)) return this.#eligible?.has(server) === true;
+    if (isHashed(this.spec.balance)) return this.inUse.isEligible(server);
     return this.usableForSticky(server.name, new Set()) === server;
   }
 
@@ -261,7 +165,7 @@ export class ServiceRuntime {
       ...this.counters,
       refused: { ...this.refused },
       ended: { ...this.ended },
-      queued: servers.reduce((sum, { queued }) => sum + queued, this.waiting.size),
+      queued: servers.reduce((sum, { queued }) => sum + queued, this.queued),
       servers,
     };
   }
@@ -298,14 +202,9 @@ export class ServiceRuntime {
 
   #updateServer(spec: WorkerServer): void {
     const known = this.#servers.get(spec.name);
-    if (known === undefined) {
+    if (known === undefined)
       this.#servers.set(spec.name, new ServerRuntime(spec, this.#dependencies.slotAt(spec.slot)));
-      return;
-    }
-    // What failed before the server was out says nothing about how it is now.
-    if (known.spec.isEjected === true && spec.isEjected !== true) known.failures.forget();
-    known.spec = spec;
-    known.configured = true;
+    else known.update(spec);
   }
 
   #forgetRemoved(): void {
@@ -313,69 +212,4 @@ export class ServiceRuntime {
       if (!server.configured && server.ownConnections === 0) this.#servers.delete(name);
     }
   }
-
-  /** Its connections are ended from when it leaves; who is ready again keeps those that are left. */
-  #pace(server: ServerRuntime, before: ServerState | undefined, nowMs: number): void {
-    const { drainMs } = server.spec;
-    if (!server.isLeaving) server.pace = undefined;
-    else if (before !== undefined && (!before.isLeaving || before.drainMs !== drainMs))
-      server.pace = drainMs === undefined ? undefined : startDrainPace(drainMs, nowMs, this.#fraction());
-  }
-
-  #updateView(nowMs: number): void {
-    const eligible = [...this.#servers.values()].filter(
-      (server) => server.configured && eligibility(server.spec) === 'all',
-    );
-    this.#startSlowly(eligible, nowMs);
-    this.#eligible = new Set(eligible);
-    const others = eligible.filter(({ spec }) => spec.backup !== true);
-    const backups = this.spec.allBackups === true ? eligible : eligible.slice(0, 1);
-    const servers = others.length > 0 ? others : backups;
-    const key = servers.map(({ name, spec }) => `${name} ${spec.weight}`).join();
-    // The table costs milliseconds: it is made when it is asked for, and only for another pool than before.
-    const { maglevTable } = this.#view;
-    let table: Uint16Array | undefined;
-    const makeTable = (): Uint16Array => (table ??= buildMaglevTable(servers));
-    this.#view = { servers, maglevTable: key === this.#tableKey ? maglevTable : makeTable };
-    this.#tableKey = key;
-  }
-
-  /** Servers that come into use now begin with a small weight; at the start of the process all have been in use. */
-  #startSlowly(eligible: readonly ServerRuntime[], nowMs: number): void {
-    const { balance, slowStartMs } = this.spec;
-    const before = this.#eligible;
-    const isGradual = slowStartMs !== undefined && !isHashed(balance) && balance !== 'first';
-    for (const server of this.#servers.values()) {
-      if (!eligible.includes(server)) server.risingSinceMs = undefined;
-      else if (isGradual && before?.has(server) === false) server.risingSinceMs = nowMs;
-    }
-    this.#rising = eligible;
-    this.#weigh(nowMs);
-  }
-
-  /** Gives each server the weight that it has now. */
-  #weigh(nowMs: number): void {
-    const { slowStartMs = 0 } = this.spec;
-    for (const server of this.#rising) {
-      const sinceMs = nowMs - (server.risingSinceMs ?? -Infinity);
-      const { weight } = server.spec;
-      if (sinceMs >= slowStartMs) server.risingSinceMs = undefined;
-      server.weight = sinceMs >= slowStartMs ? weight : slowStartWeight(weight, sinceMs, slowStartMs);
-    }
-    this.#rising = this.#rising.filter((server) => server.risingSinceMs !== undefined);
-  }
-
-  /** Workers that all began with the first server would give it one connection each before any other gets one. */
-  #startAnywhere(): void {
-    if (isHashed(this.spec.balance)) return;
-    const weights = this.#view.servers.reduce((sum, server) => sum + server.weight, 0);
-    const picksAhead = Math.floor(this.#dependencies.random.next() * Math.min(weights, picksAheadMax));
-    for (let i = 0; i < picksAhead; i++) this.pick({ source: '', excluded: new Set() });
-  }
-}
-
-type ServerState = Pick<WorkerServer, 'health' | 'drainMs'> & { readonly isLeaving: boolean };
-
-function stateOf({ spec, isLeaving }: ServerRuntime): ServerState {
-  return { health: spec.health, drainMs: spec.drainMs, isLeaving };
 }

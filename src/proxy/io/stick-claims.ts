@@ -6,7 +6,8 @@
 import type { StickAssignment, StickClaim, StickTable } from '../index.ts';
 import type { Clock } from '../../runtime/index.ts';
 import type { Connection } from './connection.ts';
-import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
+import type { ServerRuntime } from './server-runtime.ts';
+import type { ServiceRuntime } from './service-runtime.ts';
 
 type Touched = { readonly service: string; readonly source: string; readonly server: string };
 
@@ -93,7 +94,7 @@ export class StickClaims {
   /** Undefined when there is no server to claim, or none with room; the connection has its place there from now on. */
   #claim(key: string, connection: Connection, replaces: string | undefined): PendingClaim | undefined {
     const { service, source } = connection;
-    const server = connection.server ?? service.pick(connection);
+    const server = connection.server ?? service.inUse.pick(connection);
     if (server === undefined || (connection.server === undefined && !service.occupy(connection, server)))
       return undefined;
     const requestId = ++this.#lastRequestId;
@@ -114,7 +115,7 @@ export class StickClaims {
     for (const connection of pending.waiting) {
       const { service, excluded } = connection;
       // The answer may be about a server that is known here to be of no use: better another one than none.
-      const server = service.usableForSticky(assigned, excluded) ?? connection.server ?? service.pick(connection);
+      const server = service.usableForSticky(assigned, excluded) ?? connection.server ?? service.inUse.pick(connection);
       this.#connect(connection, server);
     }
   }

@@ -4,13 +4,15 @@
  * workers too, as each tells the others who came first there: who finds a place free that is due to another worker's
  * client rings there. A worker that does not answer delays the others by one sweep at most.
  */
+import { assert } from '../../base/index.ts';
 import { epoll } from '../../runtime/index.ts';
 import { isBefore } from './shared-counts.ts';
 import type { Clock, Native, Timer } from '../../runtime/index.ts';
 import type { DialRefusal } from '../index.ts';
 import type { Connection } from './connection.ts';
 import type { Poller, PollerTarget } from './poller.ts';
-import type { ServerRuntime, ServiceRuntime } from './service-runtime.ts';
+import type { ServerRuntime } from './server-runtime.ts';
+import type { ServiceRuntime } from './service-runtime.ts';
 import type { SharedCounts, Slot } from './shared-counts.ts';
 
 /** What the workers of a node have in common. */
@@ -37,8 +39,8 @@ type Line = ServiceRuntime | ServerRuntime;
 
 export class WaitingRoom implements PollerTarget {
   readonly #dependencies: WaitingRoomDependencies;
-  /** Services with clients that wait here, and the lines in which they do. */
-  readonly #lines = new Map<ServiceRuntime, Set<Line>>();
+  /** Services with clients that wait here, and in which line each does, in the order in which they came. */
+  readonly #lines = new Map<ServiceRuntime, Map<Line, Set<Connection>>>();
   readonly #toServe = new Set<ServiceRuntime>();
   #serving: Timer | undefined;
   #lastTicket = 0;
@@ -81,11 +83,11 @@ export class WaitingRoom implements PollerTarget {
     connection.waitsFor = server;
     connection.ticket = this.#dependencies.peers?.counts.nextTicket() ?? ++this.#lastTicket;
     const line = server ?? service;
-    line.waiting.add(connection);
-    const lines = this.#lines.get(service);
-    if (lines === undefined) this.#lines.set(service, new Set([line]));
-    else lines.add(line);
-    this.#tell(service, line);
+    const lines = this.#lines.get(service) ?? new Map<Line, Set<Connection>>();
+    this.#lines.set(service, lines);
+    const waiting = lines.get(line) ?? new Set();
+    lines.set(line, waiting.add(connection));
+    this.#tell(service, line, waiting);
     // A place that became free just before others could see this client would not be offered to it.
     this.#serveSoon(service);
   }
@@ -97,14 +99,14 @@ export class WaitingRoom implements PollerTarget {
     const line = connection.waitsFor ?? service;
     connection.phase = 'choosing';
     connection.waitsFor = undefined;
-    line.waiting.delete(connection);
+    const lines = this.#lines.get(service);
+    const waiting = lines?.get(line);
+    assert(lines !== undefined && waiting !== undefined, 'who leaves has waited');
+    waiting.delete(connection);
     service.queueSlot.release();
-    if (line.waiting.size === 0) {
-      const lines = this.#lines.get(service);
-      lines?.delete(line);
-      if (lines?.size === 0) this.#lines.delete(service);
-    }
-    this.#tell(service, line);
+    if (waiting.size === 0) lines.delete(line);
+    if (lines.size === 0) this.#lines.delete(service);
+    this.#tell(service, line, waiting);
   }
 
   /** The connection gives back its place at its server, which may be another's now. */
@@ -119,9 +121,9 @@ export class WaitingRoom implements PollerTarget {
 
   /** The service's servers have changed: who waits for one that is of no use now looks for another. */
   onConfigured(service: ServiceRuntime): void {
-    for (const line of [...(this.#lines.get(service) ?? [])]) {
+    for (const [line, waiting] of [...(this.#lines.get(service) ?? [])]) {
       if (line === service || service.isWorthWaitingFor(line as ServerRuntime)) continue;
-      for (const connection of [...line.waiting]) this.#sendAway(connection);
+      for (const connection of [...waiting]) this.#sendAway(connection);
     }
     this.#serveSoon(service);
   }
@@ -129,8 +131,8 @@ export class WaitingRoom implements PollerTarget {
   /** Ends the waiting of those who have waited for long enough, and mends what a silent worker has held up. */
   sweep(nowMs: number): void {
     for (const [service, lines] of [...this.#lines]) {
-      for (const line of [...lines]) {
-        for (const connection of [...line.waiting]) {
+      for (const waiting of [...lines.values()]) {
+        for (const connection of [...waiting]) {
           // Who has been at a server before and waits again may have to go before those who stand further ahead.
           if (nowMs >= (connection.queuedUntilMs ?? Infinity)) this.#expire(connection);
         }
@@ -189,8 +191,8 @@ export class WaitingRoom implements PollerTarget {
   /** Those who could be next, in the order in which they came. */
   #candidates(service: ServiceRuntime): readonly Connection[] {
     const candidates: Connection[] = [];
-    for (const line of this.#lines.get(service) ?? []) {
-      for (const connection of line.waiting) {
+    for (const waiting of this.#lines.get(service)?.values() ?? []) {
+      for (const connection of waiting) {
         candidates.push(connection);
         // Whom the first cannot go to may be right for the second, where the first has been elsewhere before.
         if (connection.excluded.size === 0) break;
@@ -201,7 +203,7 @@ export class WaitingRoom implements PollerTarget {
 
   #admit(connection: Connection, order: 'in-turn' | 'anyhow'): boolean {
     const { service } = connection;
-    const server = connection.waitsFor ?? service.pick(connection);
+    const server = connection.waitsFor ?? service.inUse.pick(connection);
     if (server === undefined || server.isFull) return false;
     if (order === 'in-turn' && this.#ringWhoIsBefore(service, server, connection)) return false;
     if (!service.occupy(connection, server)) return false;
@@ -238,9 +240,10 @@ export class WaitingRoom implements PollerTarget {
     return true;
   }
 
-  #tell(service: ServiceRuntime, line: Line): void {
+  #tell(service: ServiceRuntime, line: Line, waiting: ReadonlySet<Connection>): void {
     const slot = line === service ? service.queueSlot : (line as ServerRuntime).slot;
-    const [first] = line.waiting;
-    slot.tellWaiting(line.waiting.size, first?.ticket ?? 0);
+    const [first] = waiting;
+    line.queued = waiting.size;
+    slot.tellWaiting(waiting.size, first?.ticket ?? 0);
   }
 }

@@ -30,7 +30,7 @@ import type { Door } from './door.ts';
 import type { Newcomer } from './preface.ts';
 import type { RelayOptions } from './relay.ts';
 import type { ListenFailure } from './service-listeners.ts';
-import type { ServerRuntime } from './service-runtime.ts';
+import type { ServerRuntime } from './server-runtime.ts';
 import type { Slot } from './shared-counts.ts';
 import type { StickReport } from './stick-claims.ts';
 import type { WorkerPeers } from './waiting-room.ts';

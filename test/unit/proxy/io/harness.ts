@@ -7,6 +7,7 @@ import { ProxyWorker, relayDefaults } from '../../../../src/proxy/io/index.ts';
 import type { ProxyWorkerOptions, WorkerPeers } from '../../../../src/proxy/io/index.ts';
 import type {
   InactivityLimits,
+  ServerCounters,
   ServiceCounters,
   WorkerCounters,
   WorkerReport,
@@ -105,6 +106,11 @@ export async function startWorker(
       return found;
     },
   };
+}
+
+/** What a worker has counted of a server of its service; undefined when it does not know it. */
+export function server(test: TestWorker, name: string): ServerCounters | undefined {
+  return test.service().servers.find((one) => one.server === name);
 }
 
 export function last<Kind extends WorkerReport['kind']>(
