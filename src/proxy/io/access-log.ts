@@ -1,41 +1,62 @@
 /**
- * One record for each connection, written when it has ended; what HAProxy's tcplog tells, with the units in the names.
- * Without an access log, nothing of this is done: `trace` of the connections stays undefined.
+ * The access log of a worker, opened and closed as the configuration wants it: one record for each connection, written
+ * when it has ended. While there is none, nothing of this is done: `trace` of the connections stays undefined.
  */
-import { formatEndpoint, formatIp } from '../../base/index.ts';
-import { refusalCode, terminationCode } from '../index.ts';
+import { createRecordLog } from '../../runtime/index.ts';
+import { connectionRecord, refusalRecord } from './access-record.ts';
 import type { Clock, RecordLog } from '../../runtime/index.ts';
-import type { ClientAddresses, EndCause, Phase, RefusalReason } from '../index.ts';
-import type { Connection } from './connection.ts';
+import type { AccessLogDestination } from '../index.ts';
+import type { Ending, Refusal, TurnedAway } from './access-record.ts';
+import type { Connection, Trace } from './connection.ts';
 import type { ServiceRuntime } from './service-runtime.ts';
 
-/** When the stages of a connection were reached. */
-export type Trace = {
-  /** The client, as Native.accept writes it. */
-  readonly endpoint: Uint8Array;
-  readonly acceptedWallMs: number;
-  readonly acceptedMs: number;
-  /** The first server was chosen. */
-  chosenMs: number | undefined;
-  /** A server has answered. */
-  connectedMs: number | undefined;
-};
+/** Less than a process gets to stop. */
+const closeTimeoutMs = 1_000;
 
 export class AccessLog {
-  readonly #log: RecordLog;
   readonly #clock: Clock;
+  #log: RecordLog | undefined;
+  #destination = '';
+  /** Of logs that were closed. */
+  #droppedBefore = 0;
 
-  constructor(dependencies: { readonly log: RecordLog; readonly clock: Clock }) {
-    this.#log = dependencies.log;
+  constructor(dependencies: { readonly clock: Clock }) {
     this.#clock = dependencies.clock;
   }
 
-  get droppedRecords(): number {
-    return this.#log.droppedRecords;
+  get isOpen(): boolean {
+    return this.#log !== undefined;
   }
 
-  /** Of a client that has just been accepted. */
-  begin(endpoint: Uint8Array): Trace {
+  /** Records that were lost since the worker was started. */
+  get droppedRecords(): number {
+    return this.#droppedBefore + (this.#log?.droppedRecords ?? 0);
+  }
+
+  /** Writes there from now on; undefined: nowhere. */
+  configure(destination: AccessLogDestination | undefined): void {
+    const name = destination === undefined ? '' : JSON.stringify(destination);
+    if (name === this.#destination) return;
+    this.#destination = name;
+    void this.close();
+    if (destination === undefined) return;
+    this.#log = createRecordLog('connection', destination, { clock: this.#clock });
+  }
+
+  /** Resolves when its last records are written, or will not be. */
+  async close(): Promise<void> {
+    const log = this.#log;
+    if (log === undefined) return;
+    this.#droppedBefore += log.droppedRecords;
+    this.#log = undefined;
+    const timeout = new AbortController();
+    await Promise.race([log.close(), this.#clock.sleep(closeTimeoutMs, timeout.signal)]);
+    timeout.abort();
+  }
+
+  /** Of a client that has just been accepted, at that endpoint as Native.accept writes it. */
+  begin(endpoint: Uint8Array): Trace | undefined {
+    if (this.#log === undefined) return undefined;
     return {
       endpoint: endpoint.slice(),
       acceptedWallMs: this.#clock.wallMs(),
@@ -45,68 +66,11 @@ export class AccessLog {
     };
   }
 
-  /** `workerConnections`: how many this worker has, this one included. */
-  write(
-    connection: Connection,
-    trace: Trace,
-    ending: { cause: EndCause; phase: Exclude<Phase, 'closed'>; workerConnections: number },
-  ): void {
-    const { service, server, failures, excluded, front, back } = connection;
-    const { acceptedMs, chosenMs, connectedMs } = trace;
-    this.#log.write({
-      accepted: new Date(trace.acceptedWallMs).toISOString(),
-      client: formatClient(trace, connection.addresses),
-      service: service.spec.name,
-      server: server?.name ?? [...excluded].at(-1),
-      waitMs: since(acceptedMs, chosenMs),
-      connectMs: since(chosenMs, connectedMs),
-      totalMs: since(acceptedMs, this.#clock.nowMs()),
-      bytesIn: front.receivedBytes,
-      bytesOut: back.receivedBytes,
-      termination: terminationCode(ending.cause, ending.phase),
-      cause: ending.cause,
-      workerConnections: ending.workerConnections,
-      serviceConnections: service.connections,
-      serverConnections: server?.connections,
-      retries: failures,
-    });
+  write(connection: Connection, trace: Trace, ending: Ending): void {
+    this.#log?.write(connectionRecord(connection, trace, ending, this.#clock.nowMs()));
   }
 
-  /** Of a client that was sent away at the door; `workerConnections`: how many this worker has. */
-  writeRefusal(
-    service: ServiceRuntime,
-    client: { readonly trace: Trace; readonly addresses: ClientAddresses | undefined },
-    ending: { reason: RefusalReason; workerConnections: number },
-  ): void {
-    const { trace, addresses } = client;
-    this.#log.write({
-      accepted: new Date(trace.acceptedWallMs).toISOString(),
-      client: formatClient(trace, addresses),
-      service: service.spec.name,
-      totalMs: since(trace.acceptedMs, this.#clock.nowMs()),
-      bytesIn: 0,
-      bytesOut: 0,
-      termination: refusalCode(ending.reason),
-      cause: ending.reason,
-      workerConnections: ending.workerConnections,
-      serviceConnections: service.connections,
-      retries: 0,
-    });
+  writeRefusal(service: ServiceRuntime, client: TurnedAway, refusal: Refusal): void {
+    this.#log?.write(refusalRecord(service, client, refusal, this.#clock.nowMs()));
   }
-
-  close(): Promise<void> {
-    return this.#log.close();
-  }
-}
-
-/** Milliseconds with microseconds; undefined if one of the moments never came. */
-function since(fromMs: number | undefined, toMs: number | undefined): number | undefined {
-  return fromMs === undefined || toMs === undefined ? undefined : Math.round((toMs - fromMs) * 1_000) / 1_000;
-}
-
-/** Behind a proxy it is the client that the proxy has named. */
-function formatClient({ endpoint }: Trace, addresses: ClientAddresses | undefined): string {
-  if (addresses !== undefined) return formatEndpoint(formatIp(addresses.source.ip), addresses.source.port);
-  const [family, , high = 0, low = 0] = endpoint;
-  return formatEndpoint(formatIp(endpoint.subarray(4, family === 4 ? 8 : 20)), high * 256 + low);
 }

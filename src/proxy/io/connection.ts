@@ -5,12 +5,23 @@
 import { epoll } from '../../runtime/index.ts';
 import { epollUrgent } from './poller.ts';
 import type { Admission, ClientAddresses, Phase } from '../index.ts';
-import type { Trace } from './access-log.ts';
 import type { PollerTarget } from './poller.ts';
 import type { ServerRuntime } from './server-runtime.ts';
 import type { ServiceRuntime } from './service-runtime.ts';
 
 export type ConnectFailure = 'connect-failed' | 'connect-timeout';
+
+/** When the stages of a connection were reached, for the access log. */
+export type Trace = {
+  /** The client, as Native.accept writes it. */
+  readonly endpoint: Uint8Array;
+  readonly acceptedWallMs: number;
+  readonly acceptedMs: number;
+  /** The first server was chosen. */
+  chosenMs: number | undefined;
+  /** A server has answered. */
+  connectedMs: number | undefined;
+};
 
 /** Who acts on a connection's events, depending on its phase. */
 export type ConnectionDriver = {

@@ -39,6 +39,11 @@ export function doorsOf(services: readonly ServiceRuntime[]): readonly Door[] {
   return Array.from(groups.values(), doorOf);
 }
 
+/** Its services have a door elsewhere. */
+export function hasMoved({ name, services }: Door, before: ReadonlyMap<string, Door>): boolean {
+  return !before.has(name) && [...before.values()].some((door) => door.services.some((one) => services.includes(one)));
+}
+
 function doorOf(services: readonly [ServiceRuntime, ...ServiceRuntime[]]): Door {
   const [first] = services;
   const { address, port } = first.spec;

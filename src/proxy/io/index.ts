@@ -1,5 +1,6 @@
 export type { ProxyWorkerOptions } from './worker.ts';
-export { ProxyWorker, relayDefaults } from './worker.ts';
+export { ProxyWorker } from './worker.ts';
+export { relayDefaults } from './relay.ts';
 export type { DnsLookupOptions, DnsQuestion } from './dns-lookup.ts';
 export { DnsLookup, dnsLookupDefaults } from './dns-lookup.ts';
 export { warmUp } from './warm-up.ts';

@@ -12,7 +12,7 @@ import { streamEvents } from './poller.ts';
 import { closeWithReset, wakeAt } from './socket-options.ts';
 import type { Clock, Native } from '../../runtime/index.ts';
 import type { ClientAddresses, ClientHello, ProxyHeader, RefusalReason } from '../index.ts';
-import type { Trace } from './access-log.ts';
+import type { Trace } from './connection.ts';
 import type { Door } from './door.ts';
 import type { Poller, PollerTarget } from './poller.ts';
 import type { ServiceRuntime } from './service-runtime.ts';

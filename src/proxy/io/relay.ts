@@ -27,6 +27,12 @@ export type RelayOptions = {
   readonly readsPerTurn: number;
 };
 
+/**
+ * Measured on loopback: per byte, 128 KiB cost about a quarter less CPU than 64 KiB, and 256 KiB little less than that
+ * for twice the memory of a slow reader. Two reads take in data and the FIN behind it in one turn.
+ */
+export const relayDefaults: RelayOptions = { bufferBytes: 128 * 1024, readsPerTurn: 2 };
+
 type RelayDependencies = {
   readonly native: Native;
   readonly clock: Clock;
