@@ -11,14 +11,10 @@ import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Service } from '../runtime/index.ts';
 import type { NewServer } from './added-servers.ts';
 import type { EventLog, NodeEvent } from './events.ts';
+import type { ServerAction } from './overrides.ts';
 import type { ReloadReport, ReloadRequest } from './reloader.ts';
-import type { StickList, StickQuery } from './service-manager.ts';
 import type { FailoverReport, StatusDocument } from './status-document.ts';
-
-export type ServerAction =
-  /** `overMs`: in what time its connections are ended; undefined: as the configuration says. */
-  | { readonly action: 'drain' | 'ready' | 'maint'; readonly overMs?: number | undefined }
-  | { readonly action: 'weight'; readonly weight: number | undefined };
+import type { StickList, StickQuery } from './stick-commands.ts';
 
 export type FailoverRequest = {
   /** The node that shall be active; undefined: the one that is not. */

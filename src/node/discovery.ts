@@ -1,8 +1,9 @@
 /** The names that services have in place of servers: asked for again and again, each node on its own. */
 import { formatEndpoint, ipFamily } from '../base/index.ts';
-import type { DiscoveryConfig, ServerConfig, ServiceConfig } from '../config/index.ts';
+import type { DiscoveryConfig, Endpoint, ServerConfig, ServiceConfig } from '../config/index.ts';
 import { newDiscovery, stepDiscovery } from '../proxy/index.ts';
 import type { Answer, DiscoveryState, Found } from '../proxy/index.ts';
+import { DnsLookup, dnsLookupDefaults } from '../proxy/io/index.ts';
 import type { DnsQuestion } from '../proxy/io/index.ts';
 import type { Clock, Logger, Timer } from '../runtime/index.ts';
 import type { EventLog } from './events.ts';
@@ -10,6 +11,12 @@ import type { DiscoveryStatus } from './status-document.ts';
 
 /** Asks; never rejects. */
 export type Ask = (question: DnsQuestion) => Promise<Answer>;
+
+/** Asks these DNS servers; those of the host where there are none. */
+export function askDns(resolvers: readonly Endpoint[]): Ask {
+  const lookup = new DnsLookup({ resolvers, ...dnsLookupDefaults });
+  return (question) => lookup.ask(question);
+}
 
 export type DiscoveryPorts = {
   readonly clock: Clock;

@@ -1,7 +1,7 @@
 export { TandemNode } from './tandem-node.ts';
 export type { TandemNodeOptions } from './node-parts.ts';
 export type { Loaded, ReadConfig, ReloadReport } from './reloader.ts';
-export type { StickList } from './service-manager.ts';
+export type { StickList } from './stick-commands.ts';
 export type { StickStatus } from './stickiness.ts';
 export { examine } from './doctor/doctor.ts';
 export type { Finding } from './doctor/finding.ts';

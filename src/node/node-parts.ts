@@ -82,9 +82,9 @@ export class NodeParts {
     const shared = { clock, logger: this.logger, events: this.events };
     this.#shared = shared;
     const state = createReplicatedState(originOf(identity.self.name, bootId), {
-      onOverride: (change) => this.services.onOverrideMerged(change),
-      onServer: (change) => this.services.onServerMerged(change),
-      onStick: (change) => this.services.onStickMerged(change),
+      onOverride: (change) => this.services.overrides.onMerged(change),
+      onServer: (change) => this.services.list.onMerged(change),
+      onStick: (change) => this.services.stickiness.onMerged(change),
     });
     const onUsable = (service: string, isUsable: boolean): void => this.trackers.onServiceUsable(service, isUsable);
     const servicePorts = { ...shared, native: loadNative(), random: systemRandom, state, onUsable };

@@ -2,15 +2,17 @@
 import { configWarnings } from '../config/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import type { NewServer } from './added-servers.ts';
-import type { FailoverRequest, NodeControl, ServerAction } from './admin-api.ts';
+import type { FailoverRequest, NodeControl } from './admin-api.ts';
 import type { Failover } from './failover.ts';
 import type { Hooks } from './hooks/hooks.ts';
 import { renderMetrics } from './metrics.ts';
+import type { ServerAction } from './overrides.ts';
 import type { PeerLink } from './peer-link.ts';
 import type { Settings } from './reconfiguration.ts';
 import type { Reloader, ReloadReport, ReloadRequest } from './reloader.ts';
-import type { ServiceManager, StickList, StickQuery } from './service-manager.ts';
+import type { ServiceManager } from './service-manager.ts';
 import type { FailoverReport, StatusDocument, VirtualRouterStatus } from './status-document.ts';
+import type { StickList, StickQuery } from './stick-commands.ts';
 import type { Trackers } from './tracking/trackers.ts';
 import { version } from './version.ts';
 import type { VrrpManager } from './vrrp-manager.ts';
@@ -75,17 +77,17 @@ export class OperatorControl implements NodeControl {
   }
 
   setServer(service: string, server: string, change: ServerAction): void {
-    this.#ports.services.setServer(service, server, change);
+    this.#ports.services.overrides.set(service, server, change);
   }
 
   addServer(server: NewServer): void {
-    this.#ports.services.addServer(server);
+    this.#ports.services.list.add(server);
   }
 
   /** `force`: on both nodes its connections are reset as well. */
   async removeServer(service: string, server: string, force: boolean): Promise<void> {
     const { services, peer } = this.#ports;
-    services.removeServer(service, server);
+    services.list.remove(service, server);
     if (!force) return;
     services.closeServerConnections(service, server);
     // A peer that cannot be asked holds no address, or will be asked for nothing soon.
@@ -93,11 +95,11 @@ export class OperatorControl implements NodeControl {
   }
 
   sticks(wanted: StickQuery): StickList {
-    return this.#ports.services.sticks(wanted);
+    return this.#ports.services.stickCommands.list(wanted);
   }
 
   clearSticks(service: string, source: string | undefined): number {
-    return this.#ports.services.clearSticks(service, source);
+    return this.#ports.services.stickCommands.clear(service, source);
   }
 
   async #routers(): Promise<readonly VirtualRouterStatus[]> {

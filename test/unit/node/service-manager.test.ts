@@ -59,7 +59,7 @@ describe('services under new settings', () => {
     const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
     const changes = { balance: 'leastconn' } as const;
     const { services, config, port } = await start([a], changes);
-    services.addServer({ service: 'web', name: 'b', address: `${ownAddress}:${b.port}` });
+    services.list.add({ service: 'web', name: 'b', address: `${ownAddress}:${b.port}` });
     await services.reconfigure(config([{ ...a, maxconn: 5 }], changes));
     const sockets: Socket[] = [];
     const names: string[] = [];
@@ -74,7 +74,7 @@ describe('services under new settings', () => {
       { maxconn: 5 },
       { name: 'b', origin: 'added', maxconn: undefined },
     ]);
-    services.removeServer('web', 'b');
+    services.list.remove('web', 'b');
     services.closeServerConnections('web', 'b');
     expect(await Promise.race(reset)).toMatchObject({ code: 'ECONNRESET' });
     expect(await services.status()).toMatchObject([{ ended: { 'server-removed': 1 }, servers: [{ name: 'a' }] }]);
