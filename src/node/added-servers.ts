@@ -4,11 +4,9 @@ import { readServer } from '../config/index.ts';
 import type { ServerConfig, ServiceConfig } from '../config/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock } from '../runtime/index.ts';
-import type { Plain, ReplicaTable } from '../sync/index.ts';
+import type { ReplicaTable } from '../sync/index.ts';
 import { keyOf, splitKey } from './replicated-state.ts';
-
-/** The keys of a server as in the file, without its name. */
-export type AddedServer = { readonly [key: string]: Plain };
+import type { AddedServer } from './replicated-state.ts';
 
 export type NewServer = {
   readonly service: string;

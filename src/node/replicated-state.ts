@@ -3,7 +3,6 @@ import { isWeight } from '../proxy/index.ts';
 import type { AdminState } from '../proxy/index.ts';
 import { ReplicaTable } from '../sync/index.ts';
 import type { Change, Plain } from '../sync/index.ts';
-import type { AddedServer } from './added-servers.ts';
 
 /** What an operator set; absent fields are as configured. */
 export type Override = {
@@ -12,6 +11,9 @@ export type Override = {
   readonly drainMs?: number;
   readonly weight?: number;
 };
+
+/** The keys of a server as in the file, without its name. */
+export type AddedServer = { readonly [key: string]: Plain };
 
 export type ReplicatedState = {
   readonly overrides: ReplicaTable<Override>;

@@ -5,10 +5,11 @@
 import { formatEndpoint } from '../base/index.ts';
 import type { ServiceConfig } from '../config/index.ts';
 import type { Change } from '../sync/index.ts';
-import type { AddedServer, AddedServers, NewServer } from './added-servers.ts';
+import type { AddedServers, NewServer } from './added-servers.ts';
 import type { Discovery } from './discovery.ts';
 import type { EventLog } from './events.ts';
 import { splitKey } from './replicated-state.ts';
+import type { AddedServer } from './replicated-state.ts';
 import { configuredServer, noSuchServer, noSuchService } from './service-errors.ts';
 import type { ServerOrigin } from './status-document.ts';
 
