@@ -21,7 +21,7 @@ export type LineWriterOptions = {
 const openFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
 /** How often it is looked whether the file was moved away (logrotate), or can be written again. */
 const checkPeriodMs = 1_000;
-const retryDelayMs = 50;
+const retryDelayMs = 20;
 /** Several processes may write to one pipe: up to PIPE_BUF a write stays in one piece (pipe(7)). */
 const pipeWriteBytesMax = 4_096;
 const fileWriteBytesMax = 65_536;
@@ -60,20 +60,26 @@ export class LineWriter {
       this.#droppedLines++;
       return;
     }
-    if (this.#droppedLines > this.#toldDroppedLines) {
-      this.#keep(this.#options.gapLine(this.#droppedLines - this.#toldDroppedLines));
-      this.#toldDroppedLines = this.#droppedLines;
-    }
+    this.#tellGap();
     this.#keep(line);
     this.#writeOn();
   }
 
-  /** Writes what can be written now, the rest is lost; resolves then. */
-  async close(): Promise<void> {
+  /** Resolves when all is written, or fails to be, or after so long: a reader that lags gets its lines within that. */
+  async close(timeoutMs: number): Promise<void> {
     this.#isClosing = true;
     this.#timer.cancel();
+    this.#tellGap();
+    const deadline = this.#clock.after(timeoutMs, () => this.#giveUp());
     this.#writeOn();
     await this.#closed.promise;
+    deadline.cancel();
+  }
+
+  #tellGap(): void {
+    if (this.#droppedLines === this.#toldDroppedLines) return;
+    this.#keep(this.#options.gapLine(this.#droppedLines - this.#toldDroppedLines));
+    this.#toldDroppedLines = this.#droppedLines;
   }
 
   #keep(line: string): void {
@@ -97,6 +103,14 @@ export class LineWriter {
     this.#closed.resolve(undefined);
   }
 
+  /** A write that is under way needs its descriptor to its end, which may never come. */
+  #giveUp(): void {
+    this.#lines = [];
+    this.#chunk = Buffer.alloc(0);
+    if (this.#isBusy) this.#closed.resolve(undefined);
+    else this.#finish();
+  }
+
   #nextChunk(): Buffer {
     const bytesMax = this.#file?.isFile() === true ? fileWriteBytesMax : pipeWriteBytesMax;
     let count = 0;
@@ -113,10 +127,10 @@ export class LineWriter {
       this.#chunk = this.#chunk.subarray(written);
       this.#pendingBytes -= written;
       this.#writeOn();
-    } else if (this.#isClosing) {
-      this.#finish();
     } else if (error.code === 'EAGAIN') {
       this.#clock.after(retryDelayMs, () => this.#writeOn());
+    } else if (this.#isClosing) {
+      this.#finish();
     }
     // Anything else (a full disk, a pipe without a reader) is tried again with the next line or check.
   }

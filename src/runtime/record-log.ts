@@ -9,8 +9,8 @@ export type RecordLog = {
   write(fields: LogFields): void;
   /** Records that were lost because the destination took none for too long. */
   readonly droppedRecords: number;
-  /** Resolves when what could be written is. */
-  close(): Promise<void>;
+  /** Resolves when all is written, or cannot be, after `timeoutMs` at the latest. */
+  close(timeoutMs: number): Promise<void>;
 };
 
 /** Bounds the memory for a destination that takes nothing: some 3,000 records of an access log. */
@@ -36,6 +36,6 @@ export function createRecordLog(
     get droppedRecords() {
       return writer.droppedLines;
     },
-    close: () => writer.close(),
+    close: (timeoutMs) => writer.close(timeoutMs),
   };
 }

@@ -10,7 +10,7 @@ import type { Ending, Refusal, TurnedAway } from './access-record.ts';
 import type { Connection, Trace } from './connection.ts';
 import type { ServiceRuntime } from './service-runtime.ts';
 
-/** Less than a process gets to stop. */
+/** For a reader that lags; less than a process gets to stop. */
 const closeTimeoutMs = 1_000;
 
 export class AccessLog {
@@ -47,11 +47,11 @@ export class AccessLog {
   async close(): Promise<void> {
     const log = this.#log;
     if (log === undefined) return;
-    this.#droppedBefore += log.droppedRecords;
+    const { droppedRecords } = log;
+    this.#droppedBefore += droppedRecords;
     this.#log = undefined;
-    const timeout = new AbortController();
-    await Promise.race([log.close(), this.#clock.sleep(closeTimeoutMs, timeout.signal)]);
-    timeout.abort();
+    await log.close(closeTimeoutMs);
+    this.#droppedBefore += log.droppedRecords - droppedRecords;
   }
 
   /** Of a client that has just been accepted, at that endpoint as Native.accept writes it. */

@@ -1,6 +1,10 @@
 import { execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import {
   appendFileSync,
+  closeSync,
+  constants,
   existsSync,
   mkdtempSync,
   openSync,
@@ -8,8 +12,8 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  writeSync,
 } from 'node:fs';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -60,7 +64,7 @@ describe('lines to a file', () => {
     const path = join(scratch(), 'log');
     const writer = start(path);
     for (let i = 0; i < 10_000; i++) writer.write(`line ${i}\n`);
-    await writer.close();
+    await writer.close(10_000);
     expect(linesOf(path).length).toBe(10_000);
   });
 
@@ -99,40 +103,90 @@ describe('lines to a pipe', () => {
 
   it('that is full wait without holding up the process, and none is torn by another writer', async () => {
     const path = fifo();
-    // Open for both directions, so that the pipe has a reader who does not read.
-    const reading = openSync(path, 'r+');
+    const reading = openUnread(path);
     const writers = ['a', 'b'].map(() => start(path, 1_000_000));
     for (let i = 0; i < 20_000; i++) for (const [index, writer] of writers.entries()) writer.write(`${index} ${i}\n`);
     await systemClock.sleep(200);
-    const reader = spawn('cat', [], { stdio: [reading, 'pipe', 'inherit'] });
-    onTestFinished(() => void reader.kill());
-    let text = '';
-    reader.stdout?.on('data', (bytes: Buffer) => (text += bytes.toString()));
-    await until(() => text.split('\n').length > 40_000);
-    expect(text.split('\n').filter((line) => !/^[01] \d+$/.test(line))).toEqual(['']);
+    const text = read(reading);
+    await until(() => text().split('\n').length > 40_000);
+    expect(
+      text()
+        .split('\n')
+        .filter((line) => !/^[01] \d+$/.test(line)),
+    ).toEqual(['']);
     expect(writers.map((writer) => writer.droppedLines)).toEqual([0, 0]);
+  });
+
+  it('are written by closing, though the pipe is full when it begins', async () => {
+    const path = fifo();
+    const reading = openUnread(path);
+    const ballast = fill(path);
+    const writer = start(path);
+    for (let i = 0; i < 20_000; i++) writer.write(`line ${i}\n`);
+    const closed = writer.close(10_000);
+    const first = await Promise.race([closed.then(() => 'closed'), systemClock.sleep(100).then(() => 'waiting')]);
+    expect(first).toBe('waiting');
+    const text = read(reading);
+    await closed;
+    await until(() => text().endsWith('line 19999\n'));
+    expect(text()).toBe(ballast + Array.from({ length: 20_000 }, (_, i) => `line ${i}\n`).join(''));
+  });
+
+  it('that nobody reads are given up by closing when its time is over', async () => {
+    const path = fifo();
+    openUnread(path);
+    fill(path);
+    const writer = start(path);
+    writer.write('one\n');
+    const startedMs = systemClock.nowMs();
+    await writer.close(300);
+    expect(systemClock.nowMs() - startedMs).toBeGreaterThanOrEqual(299);
+  });
+
+  it('that were dropped before closing are told of', async () => {
+    const path = fifo();
+    const text = read(openUnread(path));
+    const writer = start(path, 20);
+    for (let i = 0; i < 10; i++) writer.write(`line ${i}\n`);
+    await writer.close(10_000);
+    await until(() => text().endsWith('dropped 8\n'));
+    expect(text()).toBe('line 0\nline 1\ndropped 8\n');
   });
 
   it.each(['a FIFO without a reader', 'a full pipe'])('%s does not keep a process from ending', async (kind) => {
     const destination = kind.startsWith('a FIFO') ? `'${fifo()}'` : '{ descriptor: 1 }';
-    const script = `
-      import { LineWriter, systemClock } from '${new URL('../../../src/runtime/index.ts', import.meta.url).href}';
-      const options = { destination: ${destination}, pendingBytesMax: 1e6, gapLine: () => '' };
-      const writer = new LineWriter(options, { clock: systemClock });
-      for (let i = 0; i < 100_000; i++) writer.write('xxxxxxxxx\\n');
-      systemClock.after(300, () => process.exit(7));`;
     const pipe = openSync(fifo(), 'r+');
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', pipe, 2] });
-    onTestFinished(() => void child.kill('SIGKILL'));
-    const [code] = (await once(child, 'exit')) as [number];
-    expect(code).toBe(7);
+    const child = runWriter(destination, 'systemClock.after(300, () => process.exit(7));', pipe);
+    expect(await once(child, 'exit')).toEqual([7, null]);
+  });
+
+  it('of a socket, whose writes wait, are given up by closing as well', async () => {
+    const child = runWriter(
+      '{ descriptor: 1 }',
+      "await writer.close(300); process.kill(process.pid, 'SIGKILL')",
+      'pipe',
+    );
+    expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
   });
 });
+
+/** Another process that writes 1 MB to the destination, and then does what it is told. */
+function runWriter(destination: string, then: string, stdout: 'pipe' | number): ChildProcess {
+  const script = `
+    import { LineWriter, systemClock } from '${new URL('../../../src/runtime/index.ts', import.meta.url).href}';
+    const options = { destination: ${destination}, pendingBytesMax: 1e6, gapLine: () => '' };
+    const writer = new LineWriter(options, { clock: systemClock });
+    for (let i = 0; i < 100_000; i++) writer.write('xxxxxxxxx\\n');
+    ${then}`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], { stdio: ['ignore', stdout, 2] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  return child;
+}
 
 function start(destination: string, pendingBytesMax = 1_000_000): LineWriter {
   const options = { destination, pendingBytesMax, gapLine: (lines: number) => `dropped ${lines}\n` };
   const writer = new LineWriter(options, { clock: systemClock });
-  onTestFinished(() => writer.close());
+  onTestFinished(() => writer.close(1_000));
   return writer;
 }
 
@@ -146,6 +200,36 @@ function fifo(): string {
   const path = join(scratch(), 'fifo');
   execFileSync('mkfifo', [path]);
   return path;
+}
+
+/** Open for both directions: a pipe that has a reader, who does not read. */
+function openUnread(path: string): number {
+  const descriptor = openSync(path, 'r+');
+  onTestFinished(() => closeSync(descriptor));
+  return descriptor;
+}
+
+/** Until the pipe takes no more; returns what it has. */
+function fill(path: string): string {
+  const descriptor = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  onTestFinished(() => closeSync(descriptor));
+  const line = `${'x'.repeat(4_095)}\n`;
+  for (let text = ''; ; text += line) {
+    try {
+      writeSync(descriptor, line);
+    } catch {
+      return text;
+    }
+  }
+}
+
+/** Reads the pipe from now on; returns what has come so far. */
+function read(pipe: number): () => string {
+  const reader = spawn('cat', [], { stdio: [pipe, 'pipe', 'inherit'] });
+  onTestFinished(() => void reader.kill());
+  let text = '';
+  reader.stdout?.on('data', (bytes: Buffer) => (text += bytes.toString()));
+  return () => text;
 }
 
 function linesOf(path: string): string[] {
