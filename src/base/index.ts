@@ -1,6 +1,7 @@
 export type { Result } from './result.ts';
 export { assert, fail, ok } from './result.ts';
 export { concatBytes, fromHex, toHex, viewOf } from './bytes.ts';
+export type { CheckTiming } from './check-timing.ts';
 export { internetChecksum } from './checksum.ts';
 export type { IpFamily, IpPrefix } from './ip.ts';
 export {

@@ -1,18 +1,10 @@
 /** What is checked of a service's servers, as the program uses it. */
 
+import type { CheckTiming } from '../base/index.ts';
 import { checkDefaults } from './check-schema.ts';
 import type { ConfigFile } from './schema.ts';
 
-export type CheckConfig = {
-  readonly interMs: number;
-  /** While a server goes up or down. */
-  readonly fastinterMs: number;
-  /** While a server is down. */
-  readonly downinterMs: number;
-  /** At most `interMs`. */
-  readonly timeoutMs: number;
-  readonly rise: number;
-  readonly fall: number;
+export type CheckConfig = CheckTiming & {
   /** Undefined: each server's own. */
   readonly address: string | undefined;
   /** Undefined: each server's own. */

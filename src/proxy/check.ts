@@ -3,20 +3,10 @@
  * the server's health (HAProxy's inter, fastinter, downinter, timeout, rise, fall). A driver performs the effects and
  * feeds back what came.
  */
+import type { CheckTiming } from '../base/index.ts';
 import type { Health } from './server-pool.ts';
 
-export type CheckConfig = {
-  /** From the start of one probe to the start of the next, for a server that is up. */
-  readonly interMs: number;
-  /** The same for one whose last results speak against its health: it is going up or down. */
-  readonly fastinterMs: number;
-  /** The same for one that is down. */
-  readonly downinterMs: number;
-  readonly timeoutMs: number;
-  /** Passed probes in a row that bring a server up, >= 1. */
-  readonly rise: number;
-  /** Failed probes in a row that take it down, >= 1. */
-  readonly fall: number;
+export type CheckConfig = CheckTiming & {
   /** The interval varies by this part up or down, 0..1, so that many servers' checks do not march in step. */
   readonly jitter: number;
 };
