@@ -37,14 +37,7 @@ export async function checkNetwork(config: Config, { self }: NodeIdentity): Prom
 
 async function readLinks(): Promise<readonly Link[]> {
   const kernel = new Rtnetlink({ native: loadNative() });
-  const ignore = (): void => undefined;
-  kernel.open({
-    onLink: ignore,
-    onLinkRemoved: ignore,
-    onAddress: ignore,
-    onAddressRemoved: ignore,
-    onOverrun: ignore,
-  });
+  kernel.open();
   try {
     return await kernel.links();
   } finally {

@@ -49,15 +49,9 @@ export class Rehearsal {
     return this.#promotions;
   }
 
-  /** Opens a socket of rtnetlink; throws what that says. */
+  /** Opens sockets of rtnetlink; throws what that says. */
   async start(): Promise<void> {
-    this.#kernel.open({
-      onLink: nothing,
-      onLinkRemoved: nothing,
-      onAddress: nothing,
-      onAddressRemoved: nothing,
-      onOverrun: nothing,
-    });
+    this.#kernel.open();
     await this.#addresses.start();
     await this.#router.start();
   }

@@ -11,15 +11,8 @@ export async function removeVirtualInterface(
   spec: VirtualInterfaceSpec,
   dependencies: { native: NetlinkCalls },
 ): Promise<void> {
-  const ignore = (): void => undefined;
   const kernel = new Rtnetlink(dependencies);
-  kernel.open({
-    onLink: ignore,
-    onLinkRemoved: ignore,
-    onAddress: ignore,
-    onAddressRemoved: ignore,
-    onOverrun: ignore,
-  });
+  kernel.open();
   try {
     await new VirtualInterface(spec, { kernel }).remove();
   } finally {

@@ -30,18 +30,13 @@ export class Rtnetlink implements AddressKernel, LinkKernel {
     this.#changes = new ChangeSocket(dependencies);
   }
 
-  open(events: AddressKernelEvents): void {
+  /** Without `events` it does not listen: for those who ask, change and close. */
+  open(events?: AddressKernelEvents): void {
     this.#changes.open();
     this.#requests = createNetlink(Protocol.ROUTE, socketOptions);
     // What goes wrong with a request shows as its timeout.
     this.#requests.on('error', () => undefined);
-    this.#listener = createNetlink(Protocol.ROUTE, socketOptions);
-    this.#listener.on('message', (messages) => messages.forEach((message) => dispatch(message, events)));
-    // ENOBUFS: the receive buffer overflowed.
-    this.#listener.on('error', () => events.onOverrun());
-    this.#listener.addMembership(MulticastGroups.LINK);
-    this.#listener.addMembership(MulticastGroups.IPV4_IFADDR);
-    this.#listener.addMembership(MulticastGroups.IPV6_IFADDR);
+    if (events !== undefined) this.#listener = listen(events);
   }
 
   close(): void {
@@ -120,6 +115,17 @@ export class Rtnetlink implements AddressKernel, LinkKernel {
     assert(this.#requests !== undefined, 'the kernel is asked between open and close');
     return this.#requests;
   }
+}
+
+function listen(events: AddressKernelEvents): NetlinkSocket {
+  const listener = createNetlink(Protocol.ROUTE, socketOptions);
+  listener.on('message', (messages) => messages.forEach((message) => dispatch(message, events)));
+  // ENOBUFS: the receive buffer overflowed.
+  listener.on('error', () => events.onOverrun());
+  listener.addMembership(MulticastGroups.LINK);
+  listener.addMembership(MulticastGroups.IPV4_IFADDR);
+  listener.addMembership(MulticastGroups.IPV6_IFADDR);
+  return listener;
 }
 
 function dispatch({ type, data }: NetlinkMessage, events: AddressKernelEvents): void {
