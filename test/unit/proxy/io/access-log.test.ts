@@ -9,7 +9,7 @@ import type { FrontDoor, WorkerServer, WorkerService } from '../../../../src/pro
 import {
   RealTimeClock,
   deadServer,
-  nextData,
+  exchange,
   nextError,
   noInactivityLimits,
   startEchoServer,
@@ -32,8 +32,7 @@ describe('a record', () => {
   it('tells of a connection that was served', async () => {
     const { proxy, records } = await startLogged([await startEchoServer('s1')]);
     const client = proxy.connect();
-    client.write('hello');
-    await nextData(client);
+    await exchange(client, 'hello');
     const { localAddress = '', localPort = 0 } = client;
     client.end();
     await until(() => records().length === 1);
@@ -84,8 +83,7 @@ describe('a record', () => {
       ending: 'a client that resets',
       servers: async () => [await startEchoServer('s1')],
       then: async ({ client }) => {
-        client.write('x');
-        await nextData(client);
+        await exchange(client, 'x');
         client.resetAndDestroy();
       },
       record: { termination: 'CD', cause: 'client-reset', server: 's1', bytesIn: 1, bytesOut: 1 },
@@ -112,8 +110,7 @@ describe('a record', () => {
       ending: 'a hand-over',
       servers: async () => [await startEchoServer('s1')],
       then: async ({ proxy, client }) => {
-        client.write('x');
-        await nextData(client);
+        await exchange(client, 'x');
         proxy.worker.handle({ kind: 'reset-connections', services: ['web'] });
       },
       record: { termination: 'KD', cause: 'handed-over', server: 's1' },
@@ -169,8 +166,7 @@ describe('a record', () => {
   it('is written for connections that are ended by stopping, before the worker has stopped', async () => {
     const { proxy, records } = await startLogged([await startEchoServer()]);
     const client = proxy.connect();
-    client.write('x');
-    await nextData(client);
+    await exchange(client, 'x');
     await proxy.worker.stop();
     expect(records()).toMatchObject([{ termination: 'KD', cause: 'stopped' }]);
   });

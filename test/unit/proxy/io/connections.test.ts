@@ -5,6 +5,7 @@ import {
   startEchoServer,
   startNamedServer,
   startProxy,
+  startTwoServers,
   startSilentServer,
   until,
 } from './harness.ts';
@@ -22,7 +23,7 @@ describe('a server that goes down', () => {
   });
 
   it('loses them, counted, where that is wanted, and no other server does', async () => {
-    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const [a, b] = await startTwoServers();
     const proxy = await startProxy([a, b], { service: { onMarkedDown: 'shutdownSessions' } });
     const clients = [proxy.connect(), proxy.connect(), proxy.connect(), proxy.connect()];
     const servers = await Promise.all(clients.map(nextData));
@@ -47,7 +48,7 @@ describe('a server that goes down', () => {
 
 describe('a server that was removed', () => {
   it('loses its connections, for a cause of its own, when an operator wants that', async () => {
-    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const [a, b] = await startTwoServers();
     const proxy = await startProxy([a, b]);
     const clients = [proxy.connect(), proxy.connect()];
     const servers = await Promise.all(clients.map(nextData));

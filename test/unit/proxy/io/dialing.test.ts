@@ -3,13 +3,14 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import {
   deadServer,
+  exchange,
   nextData,
   nextError,
   startEchoServer,
-  startNamedServer,
   startProxy,
   startServer,
   startSilentServer,
+  startTwoServers,
   turn,
   until,
 } from './harness.ts';
@@ -19,8 +20,7 @@ describe('a server that refuses', () => {
     const proxy = await startProxy([deadServer('dead'), await startEchoServer('alive')]);
     for (let i = 0; i < 10; i++) {
       const client = proxy.connect();
-      client.write(`hello ${i}`);
-      expect(await nextData(client)).toBe(`hello ${i}`);
+      expect(await exchange(client, `hello ${i}`)).toBe(`hello ${i}`);
     }
     const service = proxy.service();
     expect(service.redispatches).toBe(service.servers[0]?.connectFailures);
@@ -99,7 +99,7 @@ describe('without an eligible server', () => {
 
 describe('choosing servers', () => {
   it('counts connections of this worker for leastconn', async () => {
-    const servers = [await startNamedServer('a'), await startNamedServer('b')];
+    const servers = await startTwoServers();
     const proxy = await startProxy(servers, { service: { balance: 'leastconn' } });
     const first = proxy.connect();
     const names = [await nextData(first), await nextData(proxy.connect())];
@@ -133,8 +133,7 @@ describe('descriptors', () => {
 
     async function shortConnection(index: number): Promise<void> {
       const client = proxy.connect({ allowHalfOpen: false });
-      client.write('question');
-      expect(await nextData(client)).toBe('answer');
+      expect(await exchange(client, 'question')).toBe('answer');
       if (index % 3 === 0) client.resetAndDestroy();
       else client.end();
       if (!client.closed) await once(client, 'close');

@@ -63,6 +63,11 @@ export type TestWorker = {
   service(name?: string): ServiceCounters;
 };
 
+export type TestProxy = TestWorker & {
+  readonly spec: WorkerService;
+  connect(options?: Partial<TcpNetConnectOpts>): Socket;
+};
+
 export async function startWorker(
   given: {
     options?: Partial<ProxyWorkerOptions>;
@@ -126,7 +131,7 @@ export function last<Kind extends WorkerReport['kind']>(
 export async function startProxy(
   servers: readonly WorkerServer[],
   given: Parameters<typeof startWorker>[0] & { service?: Partial<WorkerService> } = {},
-): Promise<TestWorker & { readonly spec: WorkerService; connect(options?: Partial<TcpNetConnectOpts>): Socket }> {
+): Promise<TestProxy> {
   const test = await startWorker(given);
   const spec = serviceSpec({ servers, ...given.service });
   const { failures } = test.configure(spec);
@@ -176,6 +181,11 @@ export function startNamedServer(name: string): Promise<WorkerServer> {
   return startServer(name, (socket) => void socket.write(name));
 }
 
+/** Two such servers, a and b. */
+export async function startTwoServers(): Promise<[WorkerServer, WorkerServer]> {
+  return [await startNamedServer('a'), await startNamedServer('b')];
+}
+
 export function startEchoServer(name = 'echo'): Promise<WorkerServer> {
   return startServer(name, (socket) => void socket.pipe(socket));
 }
@@ -211,6 +221,12 @@ export function freePort(): number {
 export async function listening(server: Server, port = 0): Promise<void> {
   server.listen(port, ownAddress);
   await once(server, 'listening');
+}
+
+/** Sends the text; resolves with what comes next. */
+export function exchange(socket: Socket, text: string): Promise<string> {
+  socket.write(text);
+  return nextData(socket);
 }
 
 export async function nextData(socket: Socket): Promise<string> {

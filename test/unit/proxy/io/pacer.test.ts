@@ -2,8 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { WorkerServer } from '../../../../src/proxy/index.ts';
 import { nextData, nextError, server, startEchoServer, startNamedServer, startProxy, until } from './harness.ts';
 import type { TestWorker } from './harness.ts';
-
-type Proxy = Awaited<ReturnType<typeof startProxy>>;
+import type { TestProxy } from './harness.ts';
 
 describe('a server that drains', () => {
   const drainMs = 10_000;
@@ -79,12 +78,12 @@ describe('a server that drains', () => {
     expect(server(proxy, 'a')?.connectionsCurrent ?? 0).toBe(0);
   });
 
-  function set(proxy: Proxy, change: Partial<WorkerServer>): void {
+  function set(proxy: TestProxy, change: Partial<WorkerServer>): void {
     proxy.configure({ ...proxy.spec, servers: proxy.spec.servers.map((one) => ({ ...one, ...change })) });
   }
 });
 
-async function startHeld(count: number, given: Partial<WorkerServer> = {}): Promise<Proxy> {
+async function startHeld(count: number, given: Partial<WorkerServer> = {}): Promise<TestProxy> {
   const proxy = await startProxy([{ ...(await startNamedServer('a')), ...given }]);
   const clients = Array.from({ length: count }, () => proxy.connect());
   await Promise.all(clients.map(nextData));

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { deadServer, nextData, nextError, startNamedServer, startProxy, until } from './harness.ts';
-
-type Proxy = Awaited<ReturnType<typeof startProxy>>;
+import { deadServer, nextData, nextError, startNamedServer, startProxy, startTwoServers, until } from './harness.ts';
+import type { TestProxy } from './harness.ts';
 
 describe('a backup server', () => {
   it('gets connections only when no other server is eligible, and none when one is again', async () => {
-    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const [a, b] = await startTwoServers();
     const proxy = await startProxy([{ ...b, backup: true }, a]);
     expect(await names(proxy, 4)).toEqual(['a', 'a', 'a', 'a']);
     proxy.configure({
@@ -21,7 +20,7 @@ describe('a backup server', () => {
   });
 
   it('does not help out when the others are full: clients wait', async () => {
-    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const [a, b] = await startTwoServers();
     const queue = { length: 10, timeoutMs: 4_000, slot: undefined };
     const proxy = await startProxy(
       [
@@ -55,7 +54,7 @@ describe('slow start', () => {
   const slow = { slowStartMs: 10_000, balance: 'roundrobin' } as const;
 
   it('gives a server that has come up a tenth of its share, more with time, and then all of it', async () => {
-    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const [a, b] = await startTwoServers();
     const proxy = await startProxy([a, { ...b, health: 'down' }], { service: slow });
     proxy.configure({ ...proxy.spec, servers: [a, b] });
     expect(await share(proxy, 'b', 22)).toBe(2);
@@ -64,7 +63,7 @@ describe('slow start', () => {
   });
 
   it('is for servers that are set ready again, and for those that are added', async () => {
-    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const [a, b] = await startTwoServers();
     const proxy = await startProxy([a, { ...b, admin: 'maint' }], { service: slow });
     proxy.configure({ ...proxy.spec, servers: [a, b] });
     expect(await share(proxy, 'b', 11)).toBe(1);
@@ -75,7 +74,7 @@ describe('slow start', () => {
   });
 
   it('is not for servers that are there when the worker starts', async () => {
-    const proxy = await startProxy([await startNamedServer('a'), await startNamedServer('b')], { service: slow });
+    const proxy = await startProxy(await startTwoServers(), { service: slow });
     expect(await share(proxy, 'b', 10)).toBe(5);
   });
 
@@ -92,18 +91,18 @@ describe('slow start', () => {
   });
 });
 
-async function names(proxy: Proxy, count: number): Promise<string[]> {
+async function names(proxy: TestProxy, count: number): Promise<string[]> {
   const answers: string[] = [];
   for (let i = 0; i < count; i++) answers.push(await nextData(proxy.connect()));
   return answers;
 }
 
-async function share(proxy: Proxy, name: string, count: number): Promise<number> {
+async function share(proxy: TestProxy, name: string, count: number): Promise<number> {
   return (await names(proxy, count)).filter((one) => one === name).length;
 }
 
 /** Who serves each of some sources. */
-async function byHash(proxy: Proxy): Promise<readonly string[]> {
+async function byHash(proxy: TestProxy): Promise<readonly string[]> {
   const answers: string[] = [];
   for (let i = 1; i <= 20; i++) answers.push(await nextData(proxy.connect({ localAddress: `127.0.7.${i}` })));
   return answers;

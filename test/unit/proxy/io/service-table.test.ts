@@ -11,6 +11,7 @@ import {
   startEchoServer,
   startNamedServer,
   startProxy,
+  startTwoServers,
   startWorker,
   until,
 } from './harness.ts';
@@ -54,7 +55,7 @@ describe('configuring', () => {
   });
 
   it('gives a port from one service to another in one step', async () => {
-    const [a, b] = [await startNamedServer('a'), await startNamedServer('b')];
+    const [a, b] = await startTwoServers();
     const proxy = await startProxy([a]);
     const { port } = proxy.spec;
     const moved = { ...proxy.spec, port: freePort() };

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import {
   connectTo,
-  nextData,
+  exchange,
   serviceSpec,
   startEchoServer,
   startServer,
@@ -59,8 +59,7 @@ describe('200 readers that do not read', () => {
     await untilStalled(() => worker.service().bytesIn);
 
     for (const client of answered) {
-      client.write('still there?');
-      expect(await nextData(client)).toBe('still there?');
+      expect(await exchange(client, 'still there?')).toBe('still there?');
     }
     const boundBytes = readerCount * workerOptions.bufferBytes;
     expect(worker.service().unsentBytes).toBeLessThanOrEqual(boundBytes);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { TcpOptions } from '../../../../src/proxy/index.ts';
 import type { Native } from '../../../../src/runtime/index.ts';
-import { native, nextData, startEchoServer, startProxy } from './harness.ts';
+import { exchange, native, startEchoServer, startProxy } from './harness.ts';
 
 const SOL_SOCKET = 1;
 const SO_KEEPALIVE = 9;
@@ -64,8 +64,7 @@ async function startWatched(tcp: TcpOptions) {
   const proxy = await startProxy([await startEchoServer()], { native: watched, service: { tcp } });
   const connectedClient = async (): Promise<void> => {
     const client = proxy.connect();
-    client.write('x');
-    await nextData(client);
+    await exchange(client, 'x');
   };
   return { proxy, descriptors, connectedClient };
 }

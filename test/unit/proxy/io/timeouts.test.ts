@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { InactivityLimits } from '../../../../src/proxy/index.ts';
 import {
-  nextData,
+  exchange,
   nextError,
   noInactivityLimits,
   startEchoServer,
@@ -24,29 +24,24 @@ describe('a silent connection', () => {
     const proxy = await startProxy([server], within({ clientMs: 10_000, serverMs: 20_000 }));
     const [silent, busy] = [proxy.connect(), proxy.connect()];
     for (const client of [silent, busy]) {
-      client.write('x');
-      await nextData(client);
+      await exchange(client, 'x');
     }
     proxy.clock.advance(9000);
-    busy.write('y');
-    await nextData(busy);
+    await exchange(busy, 'y');
     expect(proxy.service().connectionsCurrent).toBe(2);
     proxy.clock.advance(2000);
     expect(await nextError(silent)).toBe('ECONNRESET');
     expect(await atServer[0]).toBe('ECONNRESET');
-    busy.write('z');
-    expect(await nextData(busy)).toBe('z');
+    expect(await exchange(busy, 'z')).toBe('z');
     expect(proxy.service()).toMatchObject({ connectionsCurrent: 1, ended: { 'client-timeout': 1 } });
   });
 
   it.each([1000, 2400, 60_000])('within %i ms is not reset, and at most a second later is', async (ms) => {
     const proxy = await startProxy([await startEchoServer()], within({ serverMs: ms }));
     const client = proxy.connect();
-    client.write('x');
-    await nextData(client);
+    await exchange(client, 'x');
     proxy.clock.advance(137);
-    client.write('y');
-    await nextData(client);
+    await exchange(client, 'y');
     proxy.clock.advance(ms - 1);
     expect(proxy.service().ended['server-timeout']).toBe(0);
     proxy.clock.advance(1001);
@@ -97,8 +92,7 @@ describe('a silent connection', () => {
     const proxy = await startProxy([await startEchoServer()], within({ clientMs: 2000, tunnelMs: 10_000 }));
     const [talking, mute] = [proxy.connect(), proxy.connect()];
     await Promise.all([once(mute, 'connect'), once(talking, 'connect')]);
-    talking.write('x');
-    await nextData(talking);
+    await exchange(talking, 'x');
     proxy.clock.advance(3500);
     expect(await nextError(mute)).toBe('ECONNRESET');
     expect(proxy.service().connectionsCurrent).toBe(1);
@@ -119,11 +113,9 @@ describe('a silent connection', () => {
   it('of 0 stays for ever', async () => {
     const proxy = await startProxy([await startEchoServer()]);
     const client = proxy.connect();
-    client.write('x');
-    await nextData(client);
+    await exchange(client, 'x');
     proxy.clock.advance(10_000_000);
-    client.write('y');
-    expect(await nextData(client)).toBe('y');
+    expect(await exchange(client, 'y')).toBe('y');
   });
 });
 
