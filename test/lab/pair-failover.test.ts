@@ -1,28 +1,24 @@
 /** The active node dies, loses its link, is stopped or swapped: the other one serves, as seen from the client. */
 
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { StatusDocument } from '../../src/node/index.ts';
 import { createLab } from './lab.ts';
-import type { Lab } from './lab.ts';
+import { usePairStage } from './pair-stage.ts';
 import {
   certainGapMs,
   eventsOf,
   hearAdverts,
   holderForClient,
   holders,
-  makeWhole,
   powerOff,
   rolesOf,
-  startPair,
   probeService,
-  startServers,
   statusOf,
   transitionsOf,
   waitForHolder,
   waitForState,
 } from './stage.ts';
-import type { Pair } from './stage.ts';
 import { play, setTheStage } from './story.ts';
 import { serverPort, servicePort, tandem, tandemJson, tandemPath } from './tandem.ts';
 import type { TandemNode } from './tandem.ts';
@@ -41,23 +37,10 @@ describe('the story of the demo', () => {
 });
 
 describe('failover', () => {
-  let lab: Lab;
-  let pair: Pair;
-
-  beforeAll(async () => {
-    lab = await createLab();
-    await startServers(lab);
-    pair = await startPair(lab);
-  });
-
-  beforeEach(async () => {
-    pair = await makeWhole(lab, pair);
-  });
-
-  afterAll(() => lab.destroy());
+  const stage = usePairStage();
 
   it('serves on after SIGKILL of the whole node, whose address leaves by itself within 4 s', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     const prober = await probeService(lab);
     const killedAtMs = monotonicMs();
     active.host.killAll('SIGKILL');
@@ -70,7 +53,7 @@ describe('failover', () => {
   });
 
   it('takes over from a peer without power sooner than by adverts alone', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     await powerOff(lab, active);
     await waitForState(standby, 'active');
     expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (peer-silent)');
@@ -79,7 +62,7 @@ describe('failover', () => {
   });
 
   it('gives everything up at once when its main process is killed', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     const { virtualRouters } = await statusOf(standby);
     const prober = await probeService(lab);
     active.process.kill('SIGKILL');
@@ -93,7 +76,7 @@ describe('failover', () => {
   });
 
   it('removes the address at once when the vrrp process is killed, and starts it again as backup', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     const before = await transitionsOf(active);
     const monitor = active.host.spawn(['ip', '-tshort', 'monitor', 'address', 'dev', 'lan0']);
     onTestFinished(async () => {
@@ -121,7 +104,7 @@ describe('failover', () => {
   });
 
   it('serves on when a worker is killed, and starts it again', async () => {
-    const { active } = await rolesOf(lab, pair);
+    const { lab, active } = await stage.withRoles();
     const before = pidOf(await statusOf(active), 'worker 1');
     const prober = await probeService(lab);
     process.kill(before, 'SIGKILL');
@@ -138,7 +121,7 @@ describe('failover', () => {
   });
 
   it('steps aside when its LAN cable is cut, and comes back as backup', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     await lab.cut(active.host.name, 'lan');
     await waitForState(active, 'initialize');
     await waitForHolder(lab, standby);
@@ -156,7 +139,7 @@ describe('failover', () => {
   });
 
   it('hands over before it ends when it gets SIGTERM, refuses nobody, and exits with 0', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     const prober = await probeService(lab);
     active.process.kill('SIGTERM');
     expect(await active.process.exited).toEqual({ code: 0, signal: undefined });
@@ -169,7 +152,7 @@ describe('failover', () => {
   });
 
   it('resets at once the connections that it does not move, and counts them', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     const target = { address: virtualAddress, port: servicePort };
     const verifier = await startVerifier(lab.host('client'), { ...target, mode: 'block', connections: 20 });
     const { code, json } = await tandemJson(active, 'failover');
@@ -186,7 +169,7 @@ describe('failover', () => {
   });
 
   it('takes over from a peer that is killed while this node is being started', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     const { name } = standby.host;
     standby.host.killAll('SIGKILL');
     const node = standby.host.spawn([tandemPath, 'run', '-c', standby.configPath, '--node', name]);
@@ -201,10 +184,11 @@ describe('failover', () => {
       process.kill(vrrp, 'SIGCONT');
     }
     await waitUntil(async () => (await holderForClient(lab)) === name, waiting('it has taken over'));
-    pair = { ...pair, [name]: { ...standby, process: node } };
+    stage.pair = { ...stage.pair, [name]: { ...standby, process: node } };
   });
 
   it('swaps ten times in a row, from either node, and refuses nobody', async () => {
+    const { lab, pair } = stage;
     const prober = await probeService(lab);
     for (let turn = 0; turn < 10; turn++) {
       const { standby } = await rolesOf(lab, pair);

@@ -3,24 +3,11 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createLab } from './lab.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
 import type { Lab } from './lab.ts';
 import type { KnockKind } from './knock.ts';
-import {
-  hearAdverts,
-  holders,
-  makeWhole,
-  rolesOf,
-  startPair,
-  startServers,
-  statusOf,
-  transitionsOf,
-  waitForHolder,
-  waitForState,
-  whoServes,
-} from './stage.ts';
-import type { Pair } from './stage.ts';
+import { usePairStage } from './pair-stage.ts';
+import { hearAdverts, holders, statusOf, transitionsOf, waitForHolder, waitForState, whoServes } from './stage.ts';
 import { pairConfig, tandem, tandemPath } from './tandem.ts';
 import type { TandemNode } from './tandem.ts';
 import { waitUntil } from './time.ts';
@@ -30,26 +17,17 @@ const syncPort = 7400;
 const syncAddress = '10.9.1.12';
 
 describe('a node whose peer is not what it should be', () => {
-  let lab: Lab;
-  let pair: Pair;
-
-  beforeAll(async () => {
-    lab = await createLab();
-    await startServers(lab);
-    pair = await startPair(lab);
-  });
+  const stage = usePairStage();
 
   beforeEach(async () => {
-    pair = await makeWhole(lab, pair);
-    const { active } = await rolesOf(lab, pair);
+    const { lab, pair, active } = await stage.withRoles();
     if (active === pair.lb2) expect((await tandem(active, 'failover')).code).toBe(0);
     await waitForHolder(lab, pair.lb1);
   });
 
-  afterAll(() => lab.destroy());
-
   /** lb2 ends, and something else starts in its place. */
   async function replaceLb2(name: string, config: string): Promise<TandemNode> {
+    const { lab, pair } = stage;
     pair.lb2.host.killAll('SIGKILL');
     await pair.lb2.process.exited;
     const impostor = startOnLb2(lab, name, config);
@@ -58,6 +36,7 @@ describe('a node whose peer is not what it should be', () => {
   }
 
   it('does not connect with another key, says so on both nodes, and refuses to hand over', async () => {
+    const { lab, pair } = stage;
     const keyFile = join(lab.directory, 'other.key');
     writeFileSync(keyFile, randomBytes(32).toString('hex'), { mode: 0o600 });
     const lb2 = await replaceLb2('lb2', pairConfig(lab, { sync: { port: syncPort, keyFile } }));
@@ -74,11 +53,12 @@ describe('a node whose peer is not what it should be', () => {
     // Adverts pass all the same: there is one active.
     await hearAdverts(lb2, 5);
     expect(await holders(lab)).toEqual(['lb1']);
-    pair = { ...pair, lb2 };
+    stage.pair = { ...stage.pair, lb2 };
     await end(lb2);
   });
 
   it('does not take another node at the address of its peer for it', async () => {
+    const { lab, pair } = stage;
     const nodes = [
       { name: 'lb1', address: '10.9.0.11', syncAddress: '10.9.1.11' },
       { name: 'lb3', address: '10.9.0.12', syncAddress: '10.9.1.12' },
@@ -99,10 +79,11 @@ describe('a node whose peer is not what it should be', () => {
   });
 
   it('works with a peer of another configuration, flags it on both nodes, and hands over only if forced', async () => {
+    const { lab, pair } = stage;
     const base = JSON.parse(pairConfig(lab)) as { services: [object] };
     const services = [{ ...base.services[0], balance: 'leastconn' }];
     const lb2 = await replaceLb2('lb2', pairConfig(lab, { services }));
-    pair = { ...pair, lb2 };
+    stage.pair = { ...stage.pair, lb2 };
     for (const [node, peer] of [
       [pair.lb1, 'lb2'],
       [lb2, 'lb1'],
@@ -131,6 +112,7 @@ describe('a node whose peer is not what it should be', () => {
     ['malformed', 1, 'lb1', 'ended.not-msgpack'],
     ['stranger', 1, 'lb1', 'ended.third-node'],
   ])('is not disturbed by %s connections (%d, from %s), and counts them', async (kind, count, from, counter) => {
+    const { lab, pair } = stage;
     const before = await peerOf(pair.lb2);
     const transitions = await transitionsOf(pair.lb2);
     const host = lab.host(from);

@@ -1,11 +1,10 @@
 /** The configuration is changed under a pair that serves: nobody notices, and what cannot be is not half done. */
 
 import { writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { NodeEvent, ReloadReport } from '../../src/node/index.ts';
-import { createLab } from './lab.ts';
-import type { Lab } from './lab.ts';
-import { certainGapMs, eventsOf, hearAdverts, holders, makeWhole, startPair, startServers } from './stage.ts';
+import { usePairStage } from './pair-stage.ts';
+import { certainGapMs, eventsOf, hearAdverts, holders } from './stage.ts';
 import { statusOf, waitForHolder, waitForState, whoServes } from './stage.ts';
 import type { Pair } from './stage.ts';
 import { pairConfig, serverPort, servicePort, tandem, tandemJson } from './tandem.ts';
@@ -19,28 +18,20 @@ const loadMs = 60_000;
 const otherAddress = '10.9.0.101';
 
 describe('a pair that is reloaded', () => {
-  let lab: Lab;
-  let pair: Pair;
-
-  beforeAll(async () => {
-    lab = await createLab();
-    await startServers(lab);
-    pair = await startPair(lab);
-  });
+  const stage = usePairStage();
 
   /** As it was at the start, by a reload. */
   beforeEach(async () => {
-    pair = await makeWhole(lab, pair);
+    const { lab, pair } = stage;
     for (const node of [pair.lb1, pair.lb2]) await reload(node, {});
     if ((await holders(lab)).join() === 'lb2') await tandem(pair.lb1, 'failover', '--to', 'lb1');
     await waitForHolder(lab, pair.lb1);
   });
 
-  afterAll(() => lab.destroy());
-
   it(
     'serves every request while a node reads another file each second, and nothing changes hands',
     async () => {
+      const { lab, pair } = stage;
       const before = await transitions(pair);
       const client = lab.host('client');
       const target = { address: virtualAddress, port: servicePort };
@@ -74,6 +65,7 @@ describe('a pair that is reloaded', () => {
   );
 
   it('prints what changes before and after, for people and as JSON', async () => {
+    const { pair } = stage;
     write(pair.lb1, { services: [service({ balance: 'leastconn' })] });
     const line = 'services.web.balance: roundrobin -> leastconn';
     expect(await tandem(pair.lb1, 'reload', '--dry-run')).toEqual({ code: 0, stdout: `${line}\n`, stderr: '' });
@@ -88,6 +80,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('names every mistake of a wrong file, and goes on with the old one', async () => {
+    const { lab, pair } = stage;
     const { configHash } = await statusOf(pair.lb1);
     write(pair.lb1, { services: [service({ balance: 'leastcon', retries: -1 })] });
     const { code, stdout } = await tandem(pair.lb1, 'reload');
@@ -107,6 +100,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('refuses as a whole what only a restart can change', async () => {
+    const { pair } = stage;
     write(pair.lb1, { proxy: { workers: 3 }, services: [service({ balance: 'leastconn' })] });
     expect(await tandem(pair.lb1, 'reload')).toEqual({
       code: 1,
@@ -119,6 +113,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('puts everything back when a port is taken', async () => {
+    const { lab, pair } = stage;
     const other = await startServer(lab.host('lb1'), { port: 81 });
     onTestFinished(async () => {
       await other.process.stop();
@@ -148,6 +143,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('puts everything back when an interface is missing', async () => {
+    const { pair } = stage;
     const config = {
       services: [service({ name: 'other' })],
       virtualRouters: [router({}), two({ interface: 'nope0' })],
@@ -166,6 +162,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('takes over another priority and another interval where it is, without a change of state', async () => {
+    const { pair } = stage;
     const before = await transitions(pair);
     const priority = { lb1: 150, lb2: 100 };
     await reload(pair.lb1, { virtualRouters: [router({ priority, advertInterval: '200ms' })] });
@@ -180,6 +177,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('holds an address that is added, and lets go of one that is taken out', async () => {
+    const { lab, pair } = stage;
     const before = await transitions(pair);
     const addresses = [`${virtualAddress}/24`, `${otherAddress}/24`];
     const services = [service({}), service({ name: 'other', listen: `${otherAddress}:80` })];
@@ -193,6 +191,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('elects a virtual router that is added, beside one that nothing touches', async () => {
+    const { lab, pair } = stage;
     const before = await transitions(pair);
     const virtualRouters = [router({}), two({})];
     for (const node of [pair.lb1, pair.lb2]) await reload(node, { virtualRouters });
@@ -210,6 +209,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('makes a virtual router anew as a backup, but never where it is active', async () => {
+    const { lab, pair } = stage;
     const virtualRouters = [router({ vrid: 61 })];
     write(pair.lb1, { virtualRouters });
     expect(await tandem(pair.lb1, 'reload')).toMatchObject({
@@ -234,6 +234,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('lets the connections of a service that is taken out go on', async () => {
+    const { lab, pair } = stage;
     const services = [service({}), service({ name: 'other', listen: `${virtualAddress}:81` })];
     for (const node of [pair.lb1, pair.lb2]) await reload(node, { services });
     const other = { address: virtualAddress, port: 81 };
@@ -245,6 +246,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('keeps what operators set and what checks found of servers that stay', async () => {
+    const { pair } = stage;
     await tandem(pair.lb2, 'server', 'drain', 'web', 's1');
     await waitUntil(async () => (await stateOf(pair.lb1, 's1')) === 'drain', { timeoutMs: 5_000, what: 's1 drains' });
     await reload(pair.lb1, { services: [service({ balance: 'leastconn', servers: ['s1', 's3'] })] });
@@ -256,6 +258,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('reads the file at a SIGHUP', async () => {
+    const { pair } = stage;
     write(pair.lb1, { services: [service({ balance: 'leastconn' })] });
     pair.lb1.process.kill('SIGHUP');
     await waitUntil(async () => (await statusOf(pair.lb1)).services[0]?.balance === 'leastconn', {
@@ -270,6 +273,7 @@ describe('a pair that is reloaded', () => {
   });
 
   it('says on both nodes that the files differ, and since when, until they are the same', async () => {
+    const { pair } = stage;
     const before = await transitions(pair);
     const { configHash: old } = await statusOf(pair.lb2);
     await reload(pair.lb1, { services: [service({ balance: 'leastconn' })] });
@@ -294,7 +298,7 @@ describe('a pair that is reloaded', () => {
   });
 
   function write(node: TandemNode, overrides: ConfigOverrides): void {
-    writeFileSync(node.configPath, pairConfig(lab, overrides));
+    writeFileSync(node.configPath, pairConfig(stage.lab, overrides));
   }
 
   async function reload(node: TandemNode, overrides: ConfigOverrides): Promise<ReloadReport> {

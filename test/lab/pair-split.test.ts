@@ -1,18 +1,15 @@
 /** The two nodes cannot hear each other, or one of them sleeps: who holds the address while it lasts, and after it. */
 
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createLab } from './lab.ts';
+import { describe, expect, it } from 'vitest';
 import type { Host } from './host.ts';
 import type { Lab } from './lab.ts';
+import { usePairStage } from './pair-stage.ts';
 import {
   hearAdverts,
   holderForClient,
   holders,
-  makeWhole,
   rolesOf,
-  startPair,
   probeService,
-  startServers,
   statusOf,
   transitionsOf,
   waitForHolder,
@@ -32,24 +29,12 @@ const stallEndsMs = 200;
 const announcedMs = 5_500;
 
 describe('a split pair', () => {
-  let lab: Lab;
-  let pair: Pair;
-
-  beforeAll(async () => {
-    lab = await createLab();
+  const stage = usePairStage(async (lab) => {
     for (const host of ['lb1', 'lb2']) await announceOwnAddress(lab.host(host));
-    await startServers(lab);
-    pair = await startPair(lab);
   });
-
-  beforeEach(async () => {
-    pair = await makeWhole(lab, pair);
-  });
-
-  afterAll(() => lab.destroy());
 
   it('changes nothing without the sync link, and swaps only when forced to', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, pair, active, standby } = await stage.withRoles();
     const transitions = await transitionsSince(pair);
     await lab.cut(standby.host.name, 'sync');
     await waitUntil(async () => (await statusOf(active)).peer?.connected === false, waiting('the sync link is lost'));
@@ -74,7 +59,7 @@ describe('a split pair', () => {
     ['do not reach the standby', 'standby', 'in'],
     ['pass in neither direction', 'active', 'both'],
   ] as const)('has one active when adverts %s, without flapping, and after it', async (_what, role, direction) => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, pair, active, standby } = await stage.withRoles();
     const transitions = await transitionsSince(pair);
     await lab.block((role === 'active' ? active : standby).host.name, 'lan', direction, { protocol: 'vrrp' });
     await waitForHolder(lab, standby);
@@ -97,6 +82,7 @@ describe('a split pair', () => {
   });
 
   it('heals from two actives to one, where the client goes, if lb2 hears lb1 first', async () => {
+    const { lab, pair } = stage;
     await split(lab, pair);
     await lab.unblock('lb1', 'lan');
     await waitUntil(async () => (await holders(lab)).join() === 'lb1', waiting('lb2 yields'));
@@ -107,6 +93,7 @@ describe('a split pair', () => {
   });
 
   it('heals from two actives to one, where the client goes, if lb1 hears lb2 first', async () => {
+    const { lab, pair } = stage;
     await split(lab, pair);
     await lab.unblock('lb2', 'lan');
     await hearAdverts(pair.lb1, 3);
@@ -116,6 +103,7 @@ describe('a split pair', () => {
   });
 
   it('heals from two actives to one, where the client goes, if the sync link comes first', async () => {
+    const { lab, pair } = stage;
     await split(lab, pair);
     await healSync(lab, pair);
     await waitUntil(async () => (await holders(lab)).length === 1, waiting('one of them yields'));
@@ -125,7 +113,7 @@ describe('a split pair', () => {
   });
 
   it.each([1_500, 5_000])('has one active 200 ms after the active node was frozen for %d ms', async (frozenMs) => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, pair, active, standby } = await stage.withRoles();
     active.host.killAll('SIGSTOP');
     try {
       await waitUntil(
@@ -143,7 +131,7 @@ describe('a split pair', () => {
   });
 
   it('gives up being active when its adverts cannot be sent, by itself, for there is no sync link', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     await lab.cut(standby.host.name, 'sync');
     await waitUntil(async () => (await statusOf(active)).peer?.connected === false, waiting('the sync link is lost'));
     const prober = await probeService(lab);
@@ -160,6 +148,7 @@ describe('a split pair', () => {
   });
 
   it('has one active, that serves, after 10 s in which every fifth frame is lost', async () => {
+    const { lab, pair } = stage;
     await lab.loss('lb1', 'lan', 20);
     await sleep(10_000);
     await lab.loss('lb1', 'lan', 0);

@@ -1,27 +1,22 @@
 /** The virtual address against others: people who delete it, what an earlier life left behind, forged adverts. */
 
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { announcementsIn } from '../interop/frames.ts';
 import { startCapture } from './capture.ts';
 import { forgeries } from './forge.ts';
 import type { ForgeryKind } from './forge.ts';
-import { createLab } from './lab.ts';
-import type { Lab } from './lab.ts';
+import { usePairStage } from './pair-stage.ts';
 import {
   eventsOf,
   hearAdverts,
   holders,
-  makeWhole,
   rolesOf,
   sendForged,
-  startPair,
-  startServers,
   statusOf,
   transitionsOf,
   waitForHolder,
   waitForState,
 } from './stage.ts';
-import type { Pair } from './stage.ts';
 import { startNode } from './tandem.ts';
 import type { TandemNode } from './tandem.ts';
 import { waitUntil } from './time.ts';
@@ -30,23 +25,10 @@ import { virtualAddress } from './topology.ts';
 const vip = `${virtualAddress}/32`;
 
 describe('the virtual address', () => {
-  let lab: Lab;
-  let pair: Pair;
-
-  beforeAll(async () => {
-    lab = await createLab();
-    await startServers(lab);
-    pair = await startPair(lab);
-  });
-
-  beforeEach(async () => {
-    pair = await makeWhole(lab, pair);
-  });
-
-  afterAll(() => lab.destroy());
+  const stage = usePairStage();
 
   it('is put back and announced when somebody deletes it, and an event tells so', async () => {
-    const { active } = await rolesOf(lab, pair);
+    const { lab, active } = await stage.withRoles();
     const capture = await startCapture(lab, 'lan', 'arp');
     const deletedAtMs = Date.now();
     await ip(active, 'addr', 'del', vip, 'dev', 'lan0');
@@ -62,7 +44,7 @@ describe('the virtual address', () => {
   });
 
   it('of an earlier life is removed when the node starts', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     active.host.killAll('SIGKILL');
     await active.process.exited;
     // As if it had just been renewed when the node starts again, whatever time that takes.
@@ -72,17 +54,17 @@ describe('the virtual address', () => {
     const started = await startNode(lab, active.host.name);
     await waitForState(started, 'backup');
     expect(await holders(lab)).toEqual([standby.host.name]);
-    pair = { ...pair, [active.host.name]: started };
+    stage.pair = { ...stage.pair, [active.host.name]: started };
   });
 
   it('that an administrator has configured is left alone, and an event tells so', async () => {
-    const { active, standby } = await rolesOf(lab, pair);
+    const { lab, active, standby } = await stage.withRoles();
     standby.host.killAll('SIGKILL');
     await standby.process.exited;
     await ip(standby, 'addr', 'add', `${virtualAddress}/24`, 'dev', 'lan0');
     try {
       const started = await startNode(lab, standby.host.name);
-      pair = { ...pair, [standby.host.name]: started };
+      stage.pair = { ...stage.pair, [standby.host.name]: started };
       await waitForState(started, 'backup');
       expect(await holders(lab)).toEqual(['lb1', 'lb2']);
       expect((await eventsOf(started)).map(({ message }) => message)).toContain(
@@ -101,6 +83,7 @@ describe('the virtual address', () => {
   it.each(faulty)(
     'stays where it is when adverts are forged (%s); both nodes count them as %s',
     async (kind, reason) => {
+      const { lab, pair } = stage;
       const nodes = [pair.lb1, pair.lb2];
       const before = await Promise.all(nodes.map((node) => dropped(node)));
       const transitions = await Promise.all(nodes.map(transitionsOf));
@@ -118,7 +101,7 @@ describe('the virtual address', () => {
   );
 
   it('leaves the node for a genuine advert of higher priority: what is forged above arrives', async () => {
-    const { active } = await rolesOf(lab, pair);
+    const { lab, pair, active } = await stage.withRoles();
     await sendForged(lab, 'genuine', 1);
     await waitUntil(
       async () => (await transitionsOf(active)).includes('active -> backup (higher-priority)'),
