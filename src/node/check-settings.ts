@@ -8,7 +8,10 @@ import { sourceFor } from './own-address.ts';
 
 const checkJitter = 0.1;
 
-/** Health checks of servers that are not in maintenance, from the node's own address. */
+/**
+ * Health checks of servers that are not in maintenance, from the node's own address. They begin with a PROXY protocol
+ * header where the server's connections do, unless they go to another place (as HAProxy's, without check-send-proxy).
+ */
 export function checkTargets(service: ServiceConfig, pool: ServerPool, ownAddress: string): readonly CheckTarget[] {
   const { check } = service;
   if (check === undefined) return [];
@@ -21,7 +24,9 @@ export function checkTargets(service: ServiceConfig, pool: ServerPool, ownAddres
       const own = configured(service, server);
       const address = own?.checkAddress ?? check.address ?? server.address;
       const port = own?.checkPort ?? check.port ?? server.port;
-      return { ...place(service, server, address, port, ownAddress), check: timing, probe };
+      const isElsewhere = address !== server.address || port !== server.port;
+      const sendProxy = isElsewhere ? undefined : (server.sendProxy ?? service.sendProxy);
+      return { ...place(service, server, address, port, ownAddress), sendProxy, check: timing, probe };
     });
 }
 

@@ -59,6 +59,14 @@ describe('the front door of a pair', () => {
     expect(await get(lab, two, url(ports.toNginx))).toBe(two);
   });
 
+  it('checks servers that expect a header with one that names nobody', async () => {
+    for (const name of ['to-nginx', 'to-haproxy']) {
+      const [server] = (await service(pair, name)).servers;
+      expect(server?.health).toBe('up');
+      expect(server?.lastCheck).toMatch(/passed.*status 200/);
+    }
+  });
+
   it('refuses a trusted proxy that sends no header, and counts why', async () => {
     await expect(get(lab, frontAddress, url(ports.toNginx))).rejects.toThrow(sentAway);
     expect((await service(pair, 'to-nginx')).refused).toMatchObject({ 'proxy-signature': 1 });
@@ -125,6 +133,7 @@ describe('the front door of a pair', () => {
 
 function doors(): ConfigOverrides {
   const check = { inter: '500ms', timeout: '400ms', rise: 1, fall: 2 };
+  const checkByHttp = { ...check, type: 'http' };
   const all = ['21', '22', '23'].map((last, index) => ({
     name: `s${index + 1}`,
     address: `10.9.0.${last}:${serverPort}`,
@@ -139,9 +148,13 @@ function doors(): ConfigOverrides {
     proxy: { workers: 2 },
     services: [
       service('web', servicePort, {}),
-      service('to-nginx', ports.toNginx, { acceptProxy, sendProxy: 'v1', servers: to('10.9.0.21', backend.nginx) }),
+      service('to-nginx', ports.toNginx, {
+        ...{ acceptProxy, check: checkByHttp },
+        sendProxy: 'v1',
+        servers: to('10.9.0.21', backend.nginx),
+      }),
       service('to-haproxy', ports.toHaproxy, {
-        acceptProxy,
+        ...{ acceptProxy, check: checkByHttp },
         sendProxy: 'v2',
         servers: to('10.9.0.22', backend.haproxy),
       }),

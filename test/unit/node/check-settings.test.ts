@@ -26,6 +26,20 @@ describe('what is checked', () => {
     expect(targets.map(({ source }) => source)).toEqual([ownAddress, undefined]);
   });
 
+  it('is told by a PROXY protocol header where the clients are, and not at another place', () => {
+    const headers = (check: string, server: string): unknown => {
+      const service = serviceOf(`sendProxy: v2\n    check: ${check}`, [`, ${server}`]);
+      return checkTargets(service, poolOf(service), ownAddress)[0]?.sendProxy;
+    };
+    expect(headers('{}', 'weight: 1')).toBe('v2');
+    expect(headers('{}', 'sendProxy: v1')).toBe('v1');
+    expect(headers('{port: 8080}', 'weight: 1')).toBe('v2');
+    expect(headers('{port: 81}', 'weight: 1')).toBeUndefined();
+    expect(headers('{}', 'checkAddress: 10.9.0.6')).toBeUndefined();
+    const service = serviceOf('sendProxy: v2\n    agent: {port: 9777}');
+    expect(agentTargets(service, poolOf(service), ownAddress)[0]?.sendProxy).toBeUndefined();
+  });
+
   it('is no server in maintenance, whoever has said so, but their agents are asked', () => {
     const service = serviceOf('agent: {port: 9777}', ['', ', agentPort: 9778', '']);
     const pool = [

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls, createSecureContext } from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
 import type { Clock } from '../../../runtime/index.ts';
+import { encodeProxyHeader } from '../../index.ts';
 import type { ProbeTls } from '../../index.ts';
 import type { ProbeTarget } from './probe.ts';
 
@@ -37,6 +38,8 @@ export function dialer(tls: ProbeTls | undefined, { clock }: { clock: Clock }): 
     });
     // Whoever asked has its outcome before it closes; what comes after that concerns nobody.
     socket.on('error', () => undefined);
+    // Waits in the socket until it is connected, and so goes before all that is said later on.
+    if (target.sendProxy !== undefined) socket.write(encodeProxyHeader(target.sendProxy, undefined));
     if (tls === undefined || context === undefined) {
       return { stream: socket, tls: undefined, close: () => reset(socket) };
     }

@@ -1,4 +1,5 @@
 /** What every kind of probe looks like to who schedules them. */
+import type { ProxyVersion } from '../../index.ts';
 
 export type ProbeTarget = {
   /** For programs, which are told whom they check. */
@@ -8,6 +9,8 @@ export type ProbeTarget = {
   readonly port: number;
   /** Where the probe leaves from; undefined: the kernel chooses. */
   readonly source: string | undefined;
+  /** The PROXY protocol header that a connection begins with, which says that it is this node's own. */
+  readonly sendProxy?: ProxyVersion | undefined;
 };
 
 export type ProbeOutcome =

@@ -1,6 +1,8 @@
 /** Connects, and closes with RST: a server under check every two seconds need not keep a TIME_WAIT for each. */
 import { epoll, errnoName } from '../../../runtime/index.ts';
 import type { Native } from '../../../runtime/index.ts';
+import { encodeProxyHeader } from '../../index.ts';
+import type { ProxyVersion } from '../../index.ts';
 import { streamEvents } from '../poller.ts';
 import type { Poller, PollerTarget } from '../poller.ts';
 import { closeWithReset, takeSocketError } from '../socket-options.ts';
@@ -17,17 +19,19 @@ export function tcpProbe(dependencies: Dependencies): Probe {
 class TcpConnect implements PollerTarget, RunningProbe {
   readonly #dependencies: Dependencies;
   readonly #onOutcome: (outcome: ProbeOutcome) => void;
+  readonly #sendProxy: ProxyVersion | undefined;
   #fd: number;
   #pollerId = -1;
 
   constructor(
     dependencies: Dependencies,
-    { address, port, source }: ProbeTarget,
+    { address, port, source, sendProxy }: ProbeTarget,
     onOutcome: (outcome: ProbeOutcome) => void,
   ) {
     const { native, poller } = dependencies;
     this.#dependencies = dependencies;
     this.#onOutcome = onOutcome;
+    this.#sendProxy = sendProxy;
     this.#fd = native.tcpConnect(address, port, source, 0);
     const result = this.#fd < 0 ? this.#fd : poller.add(this.#fd, streamEvents, this);
     if (result >= 0) this.#pollerId = result;
@@ -39,8 +43,15 @@ class TcpConnect implements PollerTarget, RunningProbe {
       const error = takeSocketError(this.#dependencies.native, this.#fd);
       this.#end({ passed: false, reason: error < 0 ? errnoName(error) : 'closed' });
     } else if ((events & epoll.out) !== 0) {
-      this.#end({ passed: true });
+      this.#greet();
     }
+  }
+
+  /** A server that expects a header would log its absence with each check. */
+  #greet(): void {
+    const header = this.#sendProxy === undefined ? undefined : encodeProxyHeader(this.#sendProxy, undefined);
+    const sent = header === undefined ? 0 : this.#dependencies.native.send(this.#fd, header, 0, header.length);
+    this.#end(sent < 0 ? { passed: false, reason: errnoName(sent) } : { passed: true });
   }
 
   cancel(): void {

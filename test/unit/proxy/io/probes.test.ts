@@ -10,7 +10,14 @@ import type { TlsOptions } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Prober } from '../../../../src/proxy/io/index.ts';
 import type { CheckReport } from '../../../../src/proxy/io/index.ts';
-import type { CheckResult, ExpectStep, HttpProbeSpec, ProbeSpec, ProbeTls } from '../../../../src/proxy/index.ts';
+import type {
+  CheckResult,
+  ExpectStep,
+  HttpProbeSpec,
+  ProbeSpec,
+  ProbeTls,
+  ProxyVersion,
+} from '../../../../src/proxy/index.ts';
 import { silentLogger } from '../../../../src/runtime/index.ts';
 import { SocketTestClock, freePort, listening, native, ownAddress, startServer, turn, until } from './harness.ts';
 
@@ -204,6 +211,41 @@ describe('a check by send and expect', () => {
   });
 });
 
+describe('a check of a server that expects a PROXY protocol header', () => {
+  const headers = {
+    v1: Buffer.from('PROXY UNKNOWN\r\n'),
+    // Version 2, command LOCAL, family UNSPEC, nothing more: section 2.2 of the specification.
+    v2: Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex'),
+  };
+
+  it.each(['v1', 'v2'] as const)('says in %s first that it is the own connection of the node', async (version) => {
+    const heard: Promise<Buffer>[] = [];
+    const server = await startServer('s1', (socket) => {
+      heard.push(firstBytes(socket, headers[version].length));
+    });
+    expect(await checkWithHeader({ kind: 'tcp' }, server.port, version)).toMatchObject({ passed: true });
+    const steps = [step('send', 'PING'), step('expect', '+PONG')];
+    void checkWithHeader({ kind: 'expect', steps, tls: undefined }, server.port, version);
+    await until(() => heard.length === 2);
+    expect(await Promise.all(heard)).toEqual([headers[version], headers[version]]);
+  });
+
+  it.each(['v1', 'v2'] as const)('goes on in TLS behind a header of %s', async (version) => {
+    const tls = createTlsServer(certificate, (socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n'));
+    });
+    const server = await startServer('s1', (socket) => {
+      void firstBytes(socket, headers[version].length).then((header) => {
+        if (header.equals(headers[version])) tls.emit('connection', socket);
+        else socket.destroy();
+      });
+    });
+    const result = await checkWithHeader({ ...get, tls: anyTls }, server.port, version);
+    expect(result).toMatchObject({ passed: true, detail: 'status 200' });
+  });
+});
+
 describe('a check by command', () => {
   const run = (script: string): ProbeSpec => ({ kind: 'command', words: ['sh', '-c', script] });
 
@@ -291,7 +333,16 @@ function check(probe: ProbeSpec, port: number, source?: string): Promise<CheckRe
   return startCheck(probe, port, source).then(({ first }) => first);
 }
 
-async function startCheck(probe: ProbeSpec, port: number, source?: string): Promise<RunningCheck> {
+function checkWithHeader(probe: ProbeSpec, port: number, sendProxy: ProxyVersion): Promise<CheckResult> {
+  return startCheck(probe, port, undefined, sendProxy).then(({ first }) => first);
+}
+
+async function startCheck(
+  probe: ProbeSpec,
+  port: number,
+  source?: string,
+  sendProxy?: ProxyVersion,
+): Promise<RunningCheck> {
   const clock = new SocketTestClock();
   const first = Promise.withResolvers<CheckResult>();
   const prober = new Prober({
@@ -301,7 +352,8 @@ async function startCheck(probe: ProbeSpec, port: number, source?: string): Prom
   await prober.start();
   onTestFinished(() => prober.stop());
   const timing = { interMs: 2000, fastinterMs: 2000, downinterMs: 2000, timeoutMs: 1000, rise: 2, fall: 3, jitter: 0 };
-  prober.configure([{ service: 'web', server: 's1', address: ownAddress, port, source, probe, check: timing }]);
+  const target = { service: 'web', server: 's1', address: ownAddress, port, source, sendProxy };
+  prober.configure([{ ...target, probe, check: timing }]);
   return {
     first: first.promise,
     async timeOut() {
@@ -317,6 +369,19 @@ async function startCheck(probe: ProbeSpec, port: number, source?: string): Prom
 async function startHanging(answer: string): Promise<number> {
   const server = await startServer('s1', (socket) => void socket.write(answer));
   return server.port;
+}
+
+/** What a client says first, as much of it as asked for; the rest stays in the socket. */
+function firstBytes(socket: Socket, length: number): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const read = (): void => {
+      const bytes = socket.read(length) as Buffer | null;
+      if (bytes === null) return;
+      socket.off('readable', read);
+      resolve(bytes);
+    };
+    socket.on('readable', read);
+  });
 }
 
 async function startHttp(answer: RequestListener): Promise<number> {
