@@ -3,7 +3,7 @@
  * link. The LAN's adverts decide the election; this carries the mastership epoch, the second heartbeat, so that two
  * actives end within a round trip where the adverts do not pass.
  */
-import type { Fence, FenceLiftCause } from './vrrp-protocol.ts';
+import type { Fence } from './vrrp-protocol.ts';
 import type { RouterState } from './status-document.ts';
 
 export type RouterRole = {
@@ -17,8 +17,10 @@ export type RouterRole = {
 export type MastershipEvents = {
   /** The peer is active in a virtual router. */
   readonly onFence: (router: string, fence: Fence) => void;
-  /** The peer is no longer active, or not to be heard. */
-  readonly onFenceLifted: (router: string, cause: FenceLiftCause) => void;
+  /** The peer says that it is active no more. */
+  readonly onPeerResigned: (router: string, address: string) => void;
+  /** The peer is not to be heard. */
+  readonly onFenceLifted: (router: string) => void;
   /** The peer's process is gone; in place of a lifted fence. */
   readonly onPeerDied: (router: string, address: string) => void;
   /** The sync link is silent, of which an advert, or the fence told again, is the end. */
@@ -121,7 +123,7 @@ export class Mastership {
   tellStanding(): void {
     for (const router of this.#own.keys()) {
       const role = this.#peer.get(router);
-      if (role?.state !== 'active') this.#events.onFenceLifted(router, 'sync-lost');
+      if (role?.state !== 'active') this.#events.onFenceLifted(router);
       if (role !== undefined) this.#tell(router, role);
     }
   }
@@ -130,9 +132,9 @@ export class Mastership {
   onPeerRoles(body: unknown): boolean {
     const roles = readRoles(body);
     if (roles === undefined) return false;
-    for (const [router, { state }] of this.#known()) {
+    for (const [router, { state, address }] of this.#known()) {
       const isActive = roles.get(router)?.state === 'active';
-      if (state === 'active' && !isActive) this.#events.onFenceLifted(router, 'peer-resigned');
+      if (state === 'active' && !isActive) this.#events.onPeerResigned(router, address);
     }
     // Also what is not configured here (yet): the two nodes read a new file one after the other.
     this.#peer.clear();
@@ -157,7 +159,7 @@ export class Mastership {
     for (const [router, { address }] of roles) {
       if (how === 'silent') this.#events.onPeerSilent(router, address);
       if (how === 'died') this.#events.onPeerDied(router, address);
-      else this.#events.onFenceLifted(router, 'sync-lost');
+      else this.#events.onFenceLifted(router);
     }
     this.#wake();
   }

@@ -109,7 +109,8 @@ export class NodeParts {
       onFence: (router, fence) => this.vrrp.send({ type: 'fence', router, fence }),
       onPeerDied: (router, address) => this.vrrp.send({ type: 'peer-process-died', router, address }),
       onPeerSilent: (router, address) => this.vrrp.send({ type: 'peer-silent', router, address }),
-      onFenceLifted: (router, cause) => this.vrrp.send({ type: 'fence-lifted', router, cause }),
+      onPeerResigned: (router, address) => this.vrrp.send({ type: 'peer-resigned', router, address }),
+      onFenceLifted: (router) => this.vrrp.send({ type: 'fence-lifted', router }),
       onPeerEpoch: (router, epoch) => this.vrrp.send({ type: 'peer-epoch', router, epoch }),
       sendRoles: (roles) => this.peer?.sendRoles(roles),
     });

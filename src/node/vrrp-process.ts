@@ -48,7 +48,8 @@ async function handle(command: VrrpCommand): Promise<void> {
       routers.find(command.router)?.fence(command.fence);
       return;
     case 'peer-process-died':
-    case 'peer-silent': {
+    case 'peer-silent':
+    case 'peer-resigned': {
       const address = parseIp(command.address);
       if (address !== undefined) routers.find(command.router)?.handle({ type: command.type, address });
       return;
@@ -57,7 +58,7 @@ async function handle(command: VrrpCommand): Promise<void> {
       routers.permitPreempt(command.isPermitted);
       return;
     case 'fence-lifted':
-      routers.find(command.router)?.handle({ type: 'fence-lifted', cause: command.cause });
+      routers.find(command.router)?.handle({ type: 'fence-lifted' });
       return;
     case 'peer-epoch':
       routers.find(command.router)?.handle({ type: 'peer-epoch', epoch: command.epoch });

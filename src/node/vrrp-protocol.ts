@@ -64,9 +64,6 @@ export function virtualInterfaceSpec({ interface: parentName, family, vrid }: Ro
 
 export type Fence = { readonly epoch: number; readonly priority: number; readonly address: string };
 
-/** Why the fence is gone: the peer says that it is not active, or it cannot be heard over the sync link. */
-export type FenceLiftCause = 'peer-resigned' | 'sync-lost';
-
 export type VrrpCommand =
   | {
       readonly type: 'configure';
@@ -78,8 +75,10 @@ export type VrrpCommand =
   | { readonly type: 'health'; readonly router: string; readonly health: ReportedHealth }
   /** The peer says that it is active: who has the higher epoch stays. */
   | { readonly type: 'fence'; readonly router: string; readonly fence: Fence }
-  /** The peer is not active, or cannot be asked any more. */
-  | { readonly type: 'fence-lifted'; readonly router: string; readonly cause: FenceLiftCause }
+  /** The peer cannot be heard over the sync link any more. */
+  | { readonly type: 'fence-lifted'; readonly router: string }
+  /** The peer, which was active, says that it is so no more: its link went down, or its vrrp process. */
+  | { readonly type: 'peer-resigned'; readonly router: string; readonly address: string }
   /** The highest epoch that the peer knows, which is not active. */
   | { readonly type: 'peer-epoch'; readonly router: string; readonly epoch: number }
   /** The sync link ended with a reset or FIN: the peer's process is dead. Told instead of `fence-lifted`. */

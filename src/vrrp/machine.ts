@@ -75,6 +75,7 @@ function stepInitialize(config: RouterConfig, state: InitializeState, input: Rou
     case 'advert-send-failed':
     case 'advert-wanted':
     case 'claim-failed':
+    case 'peer-resigned':
     case 'fence-lifted':
     case 'peer-process-died':
     case 'peer-silent':

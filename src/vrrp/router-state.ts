@@ -117,8 +117,10 @@ export type RouterInput =
   /** The addresses could not be claimed: who cannot serve must not be active. */
   | { readonly type: 'claim-failed' }
   | FenceInput
-  /** Why the sync link no longer says that the peer is active: the peer said so, or it cannot be heard. */
-  | { readonly type: 'fence-lifted'; readonly cause: 'peer-resigned' | 'sync-lost' }
+  /** The peer at `address`, which was active, says over the sync link that it is so no more. */
+  | { readonly type: 'peer-resigned'; readonly address: Uint8Array }
+  /** The sync link, which said that the peer is active, is lost. */
+  | { readonly type: 'fence-lifted' }
   /**
    * The sync link ended with a reset or FIN: the peer's process, which sends its adverts from `address`, is dead. To be
    * told instead of `fence-lifted`.

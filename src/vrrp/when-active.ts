@@ -64,8 +64,10 @@ export function stepActive(config: RouterConfig, state: ActiveState, input: Rout
       return becomeBackup(config, state, { cause: 'claim-failed', nowMs });
     case 'fence':
       return onFence(config, state, input, nowMs);
+    case 'peer-resigned':
+      return onPeerResigned(state, nowMs);
     case 'fence-lifted':
-      return onFenceLifted(state, input.cause, nowMs);
+      return ignore(state, 'not-fenced');
     case 'peer-process-died':
     case 'peer-silent':
       return ignore(state, 'not-backup');
@@ -236,8 +238,7 @@ function onFence(config: RouterConfig, state: ActiveState, fence: FenceInput, no
 }
 
 /** The peer was active beside us until now, and may have answered for the addresses after we announced them. */
-function onFenceLifted(state: ActiveState, cause: 'peer-resigned' | 'sync-lost', nowMs: number): RouterStep {
-  if (cause === 'sync-lost') return ignore(state, 'not-fenced');
+function onPeerResigned(state: ActiveState, nowMs: number): RouterStep {
   const { effects, ...announced } = announcement(state, nowMs);
   return stay({ ...state, ...announced }, effects);
 }

@@ -19,6 +19,9 @@ import { becomeActive, becomeInitialize, fenced, listening } from './transitions
  */
 const lastAdvertMarginMs = 5;
 
+/** From its word over the sync link that it is active no more until a peer has let go of its addresses. */
+const resigningMarginMs = 2;
+
 export function stepBackup(config: RouterConfig, state: BackupState, input: RouterInput, nowMs: number): RouterStep {
   switch (input.type) {
     case 'startup':
@@ -44,8 +47,10 @@ export function stepBackup(config: RouterConfig, state: BackupState, input: Rout
       return input.epoch > state.epoch ? stay({ ...state, epoch: input.epoch }) : ignore(state, 'known-epoch');
     case 'fence':
       return onFence(state, input, nowMs);
+    case 'peer-resigned':
+      return onPeerResigned(config, state, input.address, nowMs);
     case 'fence-lifted':
-      return onFenceLifted(config, state, input.cause, nowMs);
+      return onFenceLifted(config, state, nowMs);
     case 'peer-process-died':
       return onPeerProcessDied(config, state, input.address, nowMs);
     case 'peer-silent':
@@ -170,16 +175,22 @@ function onFence(state: BackupState, { epoch, address, priority }: FenceInput, n
   return stay({ ...known, activeDownAtMs, wakeAtMs, regularDownAtMs: undefined, promotionCause: 'active-silent' });
 }
 
-function onFenceLifted(
-  config: RouterConfig,
-  state: BackupState,
-  cause: 'peer-resigned' | 'sync-lost',
-  nowMs: number,
-): RouterStep {
+/**
+ * As good as a priority-0 advert, which a peer whose LAN cable was pulled cannot send. It says so before it has given
+ * its addresses up.
+ */
+function onPeerResigned(config: RouterConfig, state: BackupState, address: Uint8Array, nowMs: number): RouterStep {
+  const { active, activeDownAtMs } = state;
+  const resigned = expectResignation(config, state, nowMs + resigningMarginMs);
+  if (activeDownAtMs === undefined) return stay(resigned);
+  if (active === undefined) return ignore(state, 'unheard');
+  if (compareIp(active.address, address) !== 0) return ignore(state, 'other-router');
+  return activeDownAtMs <= resigned.activeDownAtMs ? ignore(state, 'due-sooner') : stay(resigned);
+}
+
+/** The peer is silent, but may still be active: it gets the time for three adverts. */
+function onFenceLifted(config: RouterConfig, state: BackupState, nowMs: number): RouterStep {
   if (state.activeDownAtMs !== undefined) return ignore(state, 'not-fenced');
-  // A peer that says it is not active is as good as a priority-0 advert. One that is silent may still be active, and
-  // gets the time for three adverts.
-  if (cause === 'peer-resigned') return stay(expectResignation(config, state, nowMs));
   return stay({ ...state, ...listening(config.version, state.priority, state.activeAdvertIntervalMs, nowMs) });
 }
 
@@ -194,7 +205,7 @@ function onFenceLifted(
  * time for three adverts.
  */
 function onPeerProcessDied(config: RouterConfig, state: BackupState, address: Uint8Array, nowMs: number): RouterStep {
-  if (state.activeDownAtMs === undefined) return onFenceLifted(config, state, 'sync-lost', nowMs);
+  if (state.activeDownAtMs === undefined) return onFenceLifted(config, state, nowMs);
   const shortened = expectAdvertWithin(config, state, address, { intervals: 1, nowMs });
   if (typeof shortened === 'string') return ignore(state, shortened);
   return stay({ ...state, ...shortened, wakeAtMs: undefined, promotionCause: 'peer-died' });
@@ -237,7 +248,11 @@ function lookBefore({ activeAdvertIntervalMs }: BackupState, downAtMs: number, n
   return wakeAtMs > nowMs ? wakeAtMs : undefined;
 }
 
-function expectResignation(config: RouterConfig, state: BackupState, nowMs: number): BackupState {
+function expectResignation(
+  config: RouterConfig,
+  state: BackupState,
+  nowMs: number,
+): BackupState & { readonly activeDownAtMs: number } {
   const skew = skewMs(state.priority, state.activeAdvertIntervalMs, config.version);
   const activeDownAtMs = toMicroseconds(nowMs + skew);
   return {

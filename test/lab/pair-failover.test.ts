@@ -127,6 +127,8 @@ describe('failover', () => {
     await waitForHolder(lab, standby);
     const { virtualRouters, peer, warnings } = await statusOf(active);
     expect(virtualRouters[0]).toMatchObject({ lastCause: 'link-down' });
+    // It could not say goodbye on the LAN.
+    expect((await transitionsOf(standby)).at(-1)).toBe('backup -> active (active-resigned)');
     expect(peer).toMatchObject({ connected: true, virtualRouters: { web: 'active' } });
     expect(warnings).toContainEqual('virtual router web takes no part: its interface is down or has no carrier');
     const before = await transitionsOf(standby);

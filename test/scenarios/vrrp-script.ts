@@ -184,6 +184,7 @@ function parseInput(type: string, fields: Fields): RouterInput {
     case 'shutdown':
     case 'timeout':
     case 'link-down':
+    case 'fence-lifted':
     case 'link-up':
     case 'advert-send-failed':
     case 'claim-failed':
@@ -206,6 +207,7 @@ function parseInput(type: string, fields: Fields): RouterInput {
       return { type, epoch: fields.number('epoch') };
     case 'peer-process-died':
     case 'peer-silent':
+    case 'peer-resigned':
       return { type, address: fields.address('from', '192.0.2.20') };
     case 'priority-changed':
       return { type, priority: fields.number('priority') };
@@ -216,8 +218,6 @@ function parseInput(type: string, fields: Fields): RouterInput {
         priority: fields.number('priority', 100),
         address: fields.address('from', '192.0.2.20'),
       };
-    case 'fence-lifted':
-      return { type, cause: fields.text('cause') === 'sync-lost' ? 'sync-lost' : 'peer-resigned' };
     case 'take-over':
       return { type, epoch: fields.number('epoch'), graceMs: fields.number('grace') };
     case 'hand-over':

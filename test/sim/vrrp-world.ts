@@ -239,7 +239,7 @@ export class World {
       node.peerRole = undefined;
       const address = this.nodes[otherOf(name)].config.ownAddress;
       if (how === 'died') this.input(node, { type: 'peer-process-died', address });
-      else this.input(node, { type: 'fence-lifted', cause: 'sync-lost' });
+      else this.input(node, { type: 'fence-lifted' });
     }
   }
 
@@ -267,7 +267,7 @@ export class World {
     const { epoch, priority } = role;
     const address = this.nodes[otherOf(node.name)].config.ownAddress;
     if (role.kind === 'active') this.input(node, { type: 'fence', epoch, priority, address });
-    else if (before?.kind === 'active') this.input(node, { type: 'fence-lifted', cause: 'peer-resigned' });
+    else if (before?.kind === 'active') this.input(node, { type: 'peer-resigned', address });
     if (role.kind !== 'active') this.input(node, { type: 'peer-epoch', epoch });
   }
 

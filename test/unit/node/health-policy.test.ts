@@ -138,6 +138,7 @@ async function setup(router: { preempt: boolean; preemptDelayMs: number }) {
     { web: role('active', 200) },
     {
       onFence: () => undefined,
+      onPeerResigned: () => undefined,
       onFenceLifted: () => undefined,
       onPeerEpoch: () => undefined,
       onPeerDied: () => undefined,

@@ -30,7 +30,7 @@ describe('Mastership', () => {
     mastership.onPeerRoles({ web: role('active', 7) });
     mastership.onPeerRoles({ web: role('backup', 7) });
     mastership.onPeerRoles({ web: role('backup', 7) });
-    expect(trace).toEqual(['fence web 7', 'lifted web peer-resigned', 'epoch web 7', 'epoch web 7']);
+    expect(trace).toEqual(['fence web 7', 'resigned web 10.0.0.2', 'epoch web 7', 'epoch web 7']);
   });
 
   it('tells what the peer that is not active knows, also of a later epoch than its own', () => {
@@ -46,11 +46,11 @@ describe('Mastership', () => {
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
     trace.length = 0;
     mastership.tellStanding();
-    expect(trace).toEqual(['fence web 7', 'lifted db sync-lost', 'epoch db 1']);
+    expect(trace).toEqual(['fence web 7', 'lifted db', 'epoch db 1']);
     mastership.onPeerLost('died');
     trace.length = 0;
     mastership.tellStanding();
-    expect(trace).toEqual(['lifted web sync-lost', 'lifted db sync-lost']);
+    expect(trace).toEqual(['lifted web', 'lifted db']);
   });
 
   it('knows what the peer said of a virtual router before it was configured here', () => {
@@ -70,7 +70,7 @@ describe('Mastership', () => {
     mastership.onPeerRoles({ web: role('active', 7) });
     trace.length = 0;
     mastership.onPeerRoles({});
-    expect(trace).toEqual(['lifted web peer-resigned']);
+    expect(trace).toEqual(['resigned web 10.0.0.2']);
     expect(mastership.fence('web')).toBeUndefined();
   });
 
@@ -106,14 +106,14 @@ describe('Mastership', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7) });
     mastership.onPeerLost('silent');
-    expect(trace).toEqual(['fence web 7', 'silent web 10.0.0.2', 'lifted web sync-lost']);
+    expect(trace).toEqual(['fence web 7', 'silent web 10.0.0.2', 'lifted web']);
   });
 
   it('lifts every fence when the peer is lost', () => {
     const { mastership, trace } = setup();
     mastership.onPeerRoles({ web: role('active', 7), db: role('backup', 1) });
     mastership.onPeerLost('unknown');
-    expect(trace).toEqual(['fence web 7', 'epoch db 1', 'lifted web sync-lost', 'lifted db sync-lost']);
+    expect(trace).toEqual(['fence web 7', 'epoch db 1', 'lifted web', 'lifted db']);
     expect(mastership.heldByPeer()).toEqual([]);
   });
 
@@ -161,7 +161,8 @@ function setup(): { mastership: Mastership; trace: string[] } {
       onFence: (router, fence) => trace.push(`fence ${router} ${fence.epoch}`),
       onPeerDied: (router, address) => trace.push(`died ${router} ${address}`),
       onPeerSilent: (router, address) => trace.push(`silent ${router} ${address}`),
-      onFenceLifted: (router, cause) => trace.push(`lifted ${router} ${cause}`),
+      onPeerResigned: (router, address) => trace.push(`resigned ${router} ${address}`),
+      onFenceLifted: (router) => trace.push(`lifted ${router}`),
       onPeerEpoch: (router, epoch) => trace.push(`epoch ${router} ${epoch}`),
       sendRoles: (roles) =>
         trace.push(

@@ -129,6 +129,7 @@ function setup({ own, peer, peerState = 'backup', peerEpoch = 1 }: Setup): TestN
     { web: { ...role, state: own } },
     {
       onFence: ignore,
+      onPeerResigned: ignore,
       onFenceLifted: ignore,
       onPeerDied: ignore,
       onPeerSilent: ignore,

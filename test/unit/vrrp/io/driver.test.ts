@@ -303,7 +303,7 @@ describe('commands', () => {
     router.handle({ type: 'hand-over', graceMs: 50 });
     router.handle({ type: 'fence', epoch: 8, priority: 50, address: addressB });
     expect(router.status()).toMatchObject({ state: 'backup', isFenced: true, epoch: 8, lastCause: 'hand-over' });
-    router.handle({ type: 'fence-lifted', cause: 'sync-lost' });
+    router.handle({ type: 'fence-lifted' });
     expect(router.status().isFenced).toBe(false);
     expect(log.filter((line) => line.includes('->')).slice(1)).toEqual([
       'backup -> active: take-over',
