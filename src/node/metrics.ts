@@ -18,6 +18,9 @@ function addNodeMetrics(registry: Registry, status: StatusDocument): void {
     epoch.set({ router: router.name }, router.epoch);
     for (const [kind, count] of Object.entries(router.counters)) vrrp.inc({ router: router.name, kind }, count);
   }
+  const suspended = counter(registry, 'tandem_accept_suspended_total', 'times that new clients had to wait', ['cause']);
+  suspended.inc({ cause: 'limit' }, status.accepting.limitHits);
+  suspended.inc({ cause: 'shortage' }, status.accepting.pauses);
   if (status.accessLog !== undefined) {
     const dropped = counter(registry, 'tandem_access_records_dropped_total', 'records lost by the access log');
     dropped.inc(status.accessLog.droppedRecords);

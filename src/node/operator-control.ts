@@ -55,6 +55,7 @@ export class OperatorControl implements NodeControl {
       peer: peer?.status(),
       services: serviceStatuses,
       processes: [vrrp.process, ...services.processes],
+      accepting: services.accepting,
       accessLog: services.accessLog,
       realtime: vrrp.realtime,
       warnings: [],

@@ -4,6 +4,7 @@
  */
 import type { Config, Endpoint, ServiceConfig } from '../config/index.ts';
 import { reconfigurePool } from '../proxy/index.ts';
+import type { WorkerCounters } from '../proxy/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Logger, Native, Random, Service } from '../runtime/index.ts';
 import { AddedServers } from './added-servers.ts';
@@ -21,9 +22,10 @@ import { createServiceWorkers } from './service-workers.ts';
 import { serverSpecs, stickLimits } from './settings.ts';
 import { StickCommands } from './stick-commands.ts';
 import { Stickiness } from './stickiness.ts';
-import type { AccessLogStatus, ProcessStatus, ServiceStatus } from './status-document.ts';
+import type { AcceptingStatus, AccessLogStatus, ProcessStatus, ServiceStatus } from './status-document.ts';
 import { sumCounters } from './sum-counters.ts';
 import type { WorkerPool } from './worker-pool.ts';
+import { acceptingOf, accessLogOf } from './worker-status.ts';
 
 export type ServiceManagerOptions = {
   readonly services: readonly ServiceConfig[];
@@ -60,7 +62,7 @@ export class ServiceManager implements Service {
   readonly #outliers: Outliers;
   #resolvers: readonly Endpoint[];
   #accessLog: Config['log']['access'];
-  #accessRecordsDropped = 0;
+  #lastCounters: readonly WorkerCounters[] = [];
 
   constructor(options: ServiceManagerOptions, ports: ServiceManagerPorts) {
     const { clock, logger, native, random, events, state } = ports;
@@ -191,23 +193,25 @@ export class ServiceManager implements Service {
 
   async openConnections(): Promise<number> {
     const workers = await this.#workers.counters();
-    this.#accessRecordsDropped = workers.reduce((sum, worker) => sum + worker.accessRecordsDropped, 0);
     return [...sumCounters(workers).values()].reduce((sum, service) => sum + service.connectionsCurrent, 0);
   }
 
   /** As of the last `status`; undefined where there is no access log. */
   get accessLog(): AccessLogStatus | undefined {
-    const accessLog = this.#accessLog;
-    if (accessLog === undefined) return undefined;
-    const destination = accessLog === 'stdout' ? accessLog : accessLog.file;
-    return { destination, droppedRecords: this.#accessRecordsDropped };
+    return accessLogOf(this.#accessLog, this.#lastCounters);
+  }
+
+  /** As of the last `status`. */
+  get accepting(): AcceptingStatus {
+    return acceptingOf(this.#lastCounters);
   }
 
   async status(): Promise<readonly ServiceStatus[]> {
+    this.#lastCounters = await this.#workers.counters();
     const sources = {
       ...{ list: this.list, pools: this.#pools, discovery: this.#discovery },
       ...{ health: this.#health, outliers: this.#outliers },
-      counters: sumCounters(await this.#workers.counters()),
+      counters: sumCounters(this.#lastCounters),
       sticks: this.stickiness.counts(),
       failures: this.#workers.failures,
     };

@@ -13,6 +13,7 @@ export type StatusDocument = {
   readonly peer: PeerStatus | undefined;
   readonly services: readonly ServiceStatus[];
   readonly processes: readonly ProcessStatus[];
+  readonly accepting: AcceptingStatus;
   /** Undefined where none is written. */
   readonly accessLog: AccessLogStatus | undefined;
   readonly realtime: RealtimeStatus | undefined;
@@ -214,6 +215,19 @@ export type AccessLogStatus = {
   readonly destination: string;
   /** Records that were lost since the workers were started, because the destination took none for too long. */
   readonly droppedRecords: number;
+  /** Why the destination takes none now, an errno's name. */
+  readonly trouble: string | undefined;
+};
+
+/** How the workers accept clients, all of them together. */
+export type AcceptingStatus = {
+  readonly workers: number;
+  /** Of these, so many have as many connections as their descriptors allow, and let clients wait. */
+  readonly fullWorkers: number;
+  /** How often a worker came to that, since it was started. */
+  readonly limitHits: number;
+  /** How often accepting was suspended because the machine had no descriptors or memory left. */
+  readonly pauses: number;
 };
 
 export type ProcessStatus = {

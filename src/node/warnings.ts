@@ -1,4 +1,5 @@
 import type {
+  AcceptingStatus,
   AccessLogStatus,
   PeerStatus,
   RealtimeStatus,
@@ -12,6 +13,7 @@ export function warningsOf(status: StatusDocument): readonly string[] {
     ...routerWarnings(status),
     ...peerWarnings(status),
     ...serviceWarnings(status),
+    ...acceptingWarnings(status.accepting),
     ...accessLogWarnings(status.accessLog),
     ...realtimeWarnings(status.realtime),
   ];
@@ -63,10 +65,21 @@ function serviceWarnings({ services }: StatusDocument): string[] {
   });
 }
 
+function acceptingWarnings({ workers, fullWorkers }: AcceptingStatus): string[] {
+  if (fullWorkers === 0) return [];
+  const some = `${fullWorkers} of ${workers} workers`;
+  return [`${some} have as many connections as their descriptors allow, new clients wait: raise the limit (ulimit -n)`];
+}
+
 function accessLogWarnings(accessLog: AccessLogStatus | undefined): string[] {
-  if (accessLog === undefined || accessLog.droppedRecords === 0) return [];
-  const { destination, droppedRecords } = accessLog;
-  return [`the access log has lost ${droppedRecords} records: ${destination} did not take them`];
+  if (accessLog === undefined) return [];
+  const { destination, droppedRecords, trouble } = accessLog;
+  return [
+    ...(trouble === undefined ? [] : [`the access log cannot be written: ${destination}: ${trouble}`]),
+    ...(droppedRecords === 0
+      ? []
+      : [`the access log has lost ${droppedRecords} records: ${destination} did not take them`]),
+  ];
 }
 
 function realtimeWarnings(realtime: RealtimeStatus | undefined): string[] {

@@ -219,6 +219,10 @@ export type WorkerCounters = {
   readonly acceptPauses: number;
   /** How often it was suspended because the worker had all the connections it may have. */
   readonly connectionLimitHits: number;
+  /** It is suspended for that now: clients wait in the kernel. */
+  readonly isFull: boolean;
   /** Records of the access log that were lost because its destination took none. */
   readonly accessRecordsDropped: number;
+  /** Why it takes none now, an errno's name; undefined if it does, or there is no access log. */
+  readonly accessLogTrouble?: string | undefined;
 };

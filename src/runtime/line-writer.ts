@@ -36,6 +36,9 @@ export class LineWriter {
   #chunk: Buffer = Buffer.alloc(0);
   #droppedLines = 0;
   #toldDroppedLines = 0;
+  #trouble: string | undefined;
+  /** At the last check something waited to be written, and nothing has been since. */
+  #isStuck = false;
   #fd = -1;
   #file: Stats | undefined;
   #isBusy = false;
@@ -52,6 +55,14 @@ export class LineWriter {
   /** Since the start. */
   get droppedLines(): number {
     return this.#droppedLines;
+  }
+
+  /**
+   * Why the destination takes nothing now, an errno's name: "ENOSPC", "EACCES", "EAGAIN" (a pipe is full for a second
+   * or longer), "ENXIO" (a FIFO has no reader). Undefined as long as it takes what it gets.
+   */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** A line of ASCII with its end. */
@@ -124,6 +135,8 @@ export class LineWriter {
   #onWritten(error: NodeJS.ErrnoException | null, written: number): void {
     this.#isBusy = false;
     if (error === null) {
+      this.#trouble = undefined;
+      this.#isStuck = false;
       this.#chunk = this.#chunk.subarray(written);
       this.#pendingBytes -= written;
       this.#writeOn();
@@ -131,11 +144,16 @@ export class LineWriter {
       this.#clock.after(retryDelayMs, () => this.#writeOn());
     } else if (this.#isClosing) {
       this.#finish();
+    } else {
+      // A full disk, a pipe without a reader: tried again with the next line or check.
+      this.#trouble = error.code;
     }
-    // Anything else (a full disk, a pipe without a reader) is tried again with the next line or check.
   }
 
   #check(): void {
+    // A pipe that is full for a moment is none of an operator's business.
+    if (this.#isStuck) this.#trouble ??= 'EAGAIN';
+    this.#isStuck = this.#chunk.length > 0 && !this.#isBusy;
     const { destination } = this.#options;
     if (typeof destination !== 'string' || this.#isBusy) {
       this.#writeOn();
@@ -177,6 +195,7 @@ export class LineWriter {
         return;
       }
       this.#isBusy = false;
+      this.#trouble = error.code;
       this.#writeOn();
     });
   }
@@ -184,6 +203,7 @@ export class LineWriter {
   #use(fd: number): void {
     fstat(fd, (_error, file: Stats | undefined) => {
       this.#isBusy = false;
+      this.#trouble = undefined;
       this.#fd = fd;
       this.#file = file;
       this.#dropPartOfLine();

@@ -9,6 +9,8 @@ export type RecordLog = {
   write(fields: LogFields): void;
   /** Records that were lost because the destination took none for too long. */
   readonly droppedRecords: number;
+  /** Why the destination takes nothing now, an errno's name. */
+  readonly trouble: string | undefined;
   /** Resolves when all is written, or cannot be, after `timeoutMs` at the latest. */
   close(timeoutMs: number): Promise<void>;
 };
@@ -35,6 +37,9 @@ export function createRecordLog(
     write: (fields) => format.info(fields),
     get droppedRecords() {
       return writer.droppedLines;
+    },
+    get trouble() {
+      return writer.trouble;
     },
     close: (timeoutMs) => writer.close(timeoutMs),
   };

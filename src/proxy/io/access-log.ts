@@ -33,6 +33,11 @@ export class AccessLog {
     return this.#droppedBefore + (this.#log?.droppedRecords ?? 0);
   }
 
+  /** Why its destination takes nothing now, an errno's name. */
+  get trouble(): string | undefined {
+    return this.#log?.trouble;
+  }
+
   /** Writes there from now on; undefined: nowhere. */
   configure(destination: AccessLogDestination | undefined): void {
     const name = destination === undefined ? '' : JSON.stringify(destination);

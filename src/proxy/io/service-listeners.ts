@@ -2,7 +2,7 @@
 import { errnoName } from '../../runtime/index.ts';
 import { Listener } from './listener.ts';
 import type { Logger, Native } from '../../runtime/index.ts';
-import type { TcpOptions } from '../index.ts';
+import type { TcpOptions, WorkerCounters } from '../index.ts';
 import type { Poller } from './poller.ts';
 
 /** A listener that is wanted, by a name that it keeps. */
@@ -28,7 +28,7 @@ type Dependencies = {
 };
 
 export class ServiceListeners {
-  readonly counters = { acceptPauses: 0, connectionLimitHits: 0 };
+  readonly #counters = { acceptPauses: 0, connectionLimitHits: 0 };
   readonly #dependencies: Dependencies;
   readonly #listeners = new Map<string, Listener>();
   #starved = false;
@@ -72,6 +72,10 @@ export class ServiceListeners {
       if (known !== listener && (known !== undefined || moved.has(name))) this.#close(name, listener);
     }
     for (const [name, listener] of before) this.#listeners.set(name, listener);
+  }
+
+  get counters(): Pick<WorkerCounters, 'acceptPauses' | 'connectionLimitHits' | 'isFull'> {
+    return { ...this.#counters, isFull: this.#full };
   }
 
   /** Lets clients wait in the kernel's queues for a moment: there are no descriptors for them now. */
@@ -131,11 +135,16 @@ export class ServiceListeners {
 
   #onPaused(cause: 'shortage' | 'full'): void {
     if (cause === 'full') {
-      if (!this.#full) this.counters.connectionLimitHits++;
+      if (this.#full) return;
+      // It comes and goes with every client: the first time is for the log, the rest for the counter.
+      if (this.#counters.connectionLimitHits === 0) {
+        this.#dependencies.logger.warn({}, 'as many connections as its descriptors allow: new clients wait');
+      }
+      this.#counters.connectionLimitHits++;
       this.#full = true;
       return;
     }
-    this.counters.acceptPauses++;
+    this.#counters.acceptPauses++;
     if (!this.#starved) this.#dependencies.logger.warn({}, 'no descriptors left: accepting is suspended for a moment');
     this.#starved = true;
   }

@@ -215,7 +215,11 @@ export class ProxyWorker implements Service {
     const unsentBytes = this.#connections.countBytes();
     this.#services.forgetRemoved();
     const services = Array.from(this.#services.all, (service) => service.snapshot(unsentBytes.get(service) ?? 0));
-    return { services, ...this.#listeners.counters, accessRecordsDropped: this.#accessLog.droppedRecords };
+    const { droppedRecords, trouble } = this.#accessLog;
+    return {
+      ...{ services, ...this.#listeners.counters },
+      ...{ accessRecordsDropped: droppedRecords, accessLogTrouble: trouble },
+    };
   }
 
   #reportSticks({ claims, touched }: StickReport): void {

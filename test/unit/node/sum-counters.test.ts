@@ -39,7 +39,7 @@ describe('sumCounters', () => {
 });
 
 function worker(...services: readonly ServiceCounters[]) {
-  return { services, acceptPauses: 0, connectionLimitHits: 0, accessRecordsDropped: 0 };
+  return { services, acceptPauses: 0, connectionLimitHits: 0, isFull: false, accessRecordsDropped: 0 };
 }
 
 function service(name: string, n: number, servers: readonly ServerCounters[]): ServiceCounters {

@@ -64,6 +64,23 @@ describe('warningsOf', () => {
     expect(warningsOf({ ...healthy, services })).toEqual(['service web does not listen: EADDRINUSE']);
   });
 
+  it('tells of an access log that cannot be written before records are lost, and of those that were', () => {
+    const log = { destination: '/var/log/access.log', droppedRecords: 0, trouble: 'ENOSPC' };
+    expect(warningsOf({ ...healthy, accessLog: log })).toEqual([
+      'the access log cannot be written: /var/log/access.log: ENOSPC',
+    ]);
+    expect(warningsOf({ ...healthy, accessLog: { ...log, droppedRecords: 3, trouble: undefined } })).toEqual([
+      'the access log has lost 3 records: /var/log/access.log did not take them',
+    ]);
+  });
+
+  it('tells of clients that wait because workers have all the connections that they may have', () => {
+    const full = { ...accepting, fullWorkers: 1, limitHits: 7 };
+    expect(warningsOf({ ...healthy, accepting: full })).toEqual([
+      '1 of 2 workers have as many connections as their descriptors allow, new clients wait: raise the limit (ulimit -n)',
+    ]);
+  });
+
   it('tells of a vrrp process that may be late', () => {
     const realtime = { fifoScheduling: 'EPERM', lockedMemory: 'ENOMEM' };
     expect(warningsOf({ ...healthy, realtime })).toEqual([
@@ -117,7 +134,9 @@ const service: ServiceStatus = {
   servers: [server],
 };
 
+const accepting = { workers: 2, fullWorkers: 0, limitHits: 0, pauses: 0 };
+
 const healthy: StatusDocument = {
   ...{ node: 'lb1', version: '1', pid: 1, uptimeMs: 1, configHash: 'x', virtualRouters: [router], peer },
-  ...{ services: [service], processes: [], accessLog: undefined, realtime: undefined, warnings: [] },
+  ...{ services: [service], processes: [], accepting, accessLog: undefined, realtime: undefined, warnings: [] },
 };

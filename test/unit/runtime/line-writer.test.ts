@@ -6,6 +6,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -74,14 +75,28 @@ describe('lines to a file', () => {
     const writer = start(path, 10_000);
     for (let i = 0; i < 5_000; i++) writer.write(`line ${i}\n`);
     expect(writer.droppedLines).toBeGreaterThan(3_000);
+    await until(() => writer.trouble === 'ENOSPC');
     rmSync(path);
     await until(() => existsSync(path) && linesOf(path).length > 0);
     writer.write('after\n');
     await until(() => linesOf(path).at(-1) === 'after');
+    expect(writer.trouble).toBeUndefined();
     expect(linesOf(path).slice(-3, -1)).toEqual([
       expect.stringMatching(/^line \d+$/),
       `dropped ${writer.droppedLines}`,
     ]);
+  });
+});
+
+describe('lines to a file that cannot be opened', () => {
+  it('wait, say why, and are written when there is a place for them', async () => {
+    const directory = join(scratch(), 'later');
+    const writer = start(join(directory, 'log'), 1_000);
+    writer.write('early\n');
+    await until(() => writer.trouble === 'ENOENT');
+    mkdirSync(directory);
+    await until(() => existsSync(join(directory, 'log')) && linesOf(join(directory, 'log')).length === 1);
+    expect(writer.trouble).toBeUndefined();
   });
 });
 
@@ -106,7 +121,7 @@ describe('lines to a pipe', () => {
     const reading = openUnread(path);
     const writers = ['a', 'b'].map(() => start(path, 1_000_000));
     for (let i = 0; i < 20_000; i++) for (const [index, writer] of writers.entries()) writer.write(`${index} ${i}\n`);
-    await systemClock.sleep(200);
+    await until(() => writers.every(({ trouble }) => trouble === 'EAGAIN'));
     const text = read(reading);
     await until(() => text().split('\n').length > 40_000);
     expect(

@@ -191,7 +191,8 @@ describe('an access log that takes nothing', () => {
       await Promise.all(Array.from({ length: 100 }, () => nextError(proxy.connect())));
     }
     expect(proxy.service().ended['no-server']).toBe(5000);
-    const { accessRecordsDropped } = proxy.counters();
+    const { accessRecordsDropped, accessLogTrouble } = proxy.counters();
+    expect(accessLogTrouble).toBe('ENXIO');
     // 1 MiB holds some thousands.
     expect(accessRecordsDropped).toBeGreaterThan(100);
     expect(accessRecordsDropped).toBeLessThan(4000);

@@ -25,6 +25,7 @@ describe('listening', () => {
     await once(third, 'connect');
     for (let i = 0; i < 20; i++) await turn();
     expect(proxy.service().connectionsTotal).toBe(2);
+    expect(proxy.counters().isFull).toBe(true);
     first.resetAndDestroy();
     expect(await nextData(third)).toBe('s1');
     expect(proxy.counters().connectionLimitHits).toBeGreaterThan(0);
