@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { formatProblem } from '../config/index.ts';
-import { checkKeyFiles, loadConfig, readKey } from '../config/io/index.ts';
+import { checkNamedFiles, loadConfig, readKey } from '../config/io/index.ts';
 import type { Config, Problem } from '../config/index.ts';
 import { TandemNode, nodeOf } from '../node/index.ts';
 import type { Loaded } from '../node/index.ts';
@@ -41,7 +41,7 @@ async function readConfig(path: string): Promise<Result<Loaded, readonly Problem
   const loaded = await loadConfig(path);
   if (!loaded.ok) return loaded;
   const config = loaded.value;
-  const problems = await checkKeyFiles(config, path);
+  const problems = await checkNamedFiles(config, path);
   if (problems.length > 0) return fail(problems);
   const key = config.sync === undefined ? undefined : await readKey(config.sync.keyFile);
   return ok({ config, key, hmacKeys: await readHmacKeys(config) });

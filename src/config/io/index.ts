@@ -1,2 +1,3 @@
-export { checkKeyFiles, keyFilesOf, readKey } from './key-file.ts';
+export { keyFilesOf, readKey } from './key-file.ts';
 export { loadConfig } from './load.ts';
+export { checkNamedFiles } from './named-files.ts';

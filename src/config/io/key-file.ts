@@ -6,8 +6,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { fail, ok } from '../../base/index.ts';
 import type { Result } from '../../base/index.ts';
 import { OperatorError } from '../../runtime/index.ts';
-import { formatPath, locate } from '../index.ts';
-import type { Config, Path, Problem } from '../index.ts';
+import type { Config, Path } from '../index.ts';
 import { explainFileError } from './file-error.ts';
 import type { Flaw } from './file-error.ts';
 import { readAtMost } from './read.ts';
@@ -26,20 +25,15 @@ export async function readKey(path: string): Promise<Uint8Array> {
   throw new OperatorError('KEY_FILE', `key file ${path}: ${key.reason.what}`, key.reason.mend);
 }
 
-/** The same as problems of the configuration file, at each `keyFile` in it. */
-export async function checkKeyFiles(config: Config, configPath: string): Promise<readonly Problem[]> {
-  const places = keyFilesOf(config);
-  const keys = await Promise.all(places.map(({ keyFile }) => examine(keyFile)));
-  if (keys.every((key) => key.ok)) return [];
-  const bytes = await readAtMost(configPath, Number.MAX_SAFE_INTEGER).catch(() => new Uint8Array());
-  const text = new TextDecoder().decode(bytes);
-  return keys.flatMap((key, index) => {
-    const place = places[index];
-    if (key.ok || place === undefined) return [];
-    const { path, keyFile } = place;
-    const what = `key file ${keyFile}: ${key.reason.what}`;
-    return [{ file: configPath, ...locate(text, path), path: formatPath(path), what, mend: key.reason.mend }];
-  });
+/** The same of each `keyFile` of a configuration. */
+export async function keyFileFlaws(config: Config): Promise<readonly (Flaw & { readonly path: Path })[]> {
+  const flaws = await Promise.all(
+    keyFilesOf(config).map(async ({ path, keyFile }) => {
+      const key = await examine(keyFile);
+      return key.ok ? [] : [{ path, what: `key file ${keyFile}: ${key.reason.what}`, mend: key.reason.mend }];
+    }),
+  );
+  return flaws.flat();
 }
 
 /** Every key file that the configuration names, and where. */

@@ -9,7 +9,7 @@ import { readAtMost } from './read.ts';
 
 const fileBytesMax = 1024 * 1024;
 
-/** Reads and checks a configuration file of at most 1 MiB, or a pipe; the key file is not looked at. */
+/** Reads and checks a configuration file of at most 1 MiB, or a pipe; the files that it names are not looked at. */
 export async function loadConfig(path: string): Promise<Result<Config, readonly Problem[]>> {
   let bytes: Uint8Array;
   try {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formatProblem } from '../../../../src/config/index.ts';
-import { checkKeyFiles, loadConfig, readKey } from '../../../../src/config/io/index.ts';
+import { checkNamedFiles, loadConfig, readKey } from '../../../../src/config/io/index.ts';
 import { OperatorError } from '../../../../src/runtime/index.ts';
 import { pair, pairWith, parsed } from '../fixtures.ts';
 
@@ -76,7 +76,7 @@ describe('the key file', () => {
   async function refusal(keyPath: string): Promise<string> {
     const text = pairWith(['/etc/tandem/sync.key', keyPath]);
     const configPath = await file('pair.yaml', text);
-    const problems = await checkKeyFiles(parsed(text), configPath);
+    const problems = await checkNamedFiles(parsed(text), configPath);
     const error: unknown = await readKey(keyPath).catch((caught: unknown) => caught);
     if (!(error instanceof OperatorError)) throw new Error('readKey did not refuse');
     expect(error.code).toBe('KEY_FILE');
@@ -103,8 +103,8 @@ describe('the key file', () => {
   test('has no problem when it is right, and none without sync', async () => {
     const path = await file('right.key', content);
     const config = parsed(pairWith(['/etc/tandem/sync.key', path]));
-    expect(await checkKeyFiles(config, 'f')).toEqual([]);
-    expect(await checkKeyFiles({ ...config, sync: undefined }, 'f')).toEqual([]);
+    expect(await checkNamedFiles(config, 'f')).toEqual([]);
+    expect(await checkNamedFiles({ ...config, sync: undefined }, 'f')).toEqual([]);
   });
 
   test('of an HMAC key is looked at as well', async () => {
@@ -112,7 +112,7 @@ describe('the key file', () => {
     const bad = await file('hmac-short.key', 'x');
     const hmac = `    hmac: {keys: [{id: 1, keyFile: ${good}}, {id: 2, keyFile: ${bad}}], activeKey: 1}`;
     const text = pairWith(['/etc/tandem/sync.key', good], ['vrid: 51', `vrid: 51\n${hmac}`]);
-    const [problem, ...others] = await checkKeyFiles(parsed(text), await file('hmac.yaml', text));
+    const [problem, ...others] = await checkNamedFiles(parsed(text), await file('hmac.yaml', text));
     expect(problem).toMatchObject({ line: 13, path: 'virtualRouters[0].hmac.keys[1].keyFile' });
     expect(others).toEqual([]);
   });
@@ -150,5 +150,38 @@ describe('the key file', () => {
     const path = join(directory, 'pipe.key');
     execFileSync('mkfifo', ['-m', '600', path]);
     expect(await refusal(path)).toMatch('is no regular file; name a regular file');
+  });
+});
+
+describe('a CA file', () => {
+  const withCa = (caFile: string, key: string): string =>
+    pairWith(
+      ['/etc/tandem/sync.key', key],
+      ['    servers:', `    check: {type: tls, tls: {caFile: ${caFile}}}\n    servers:`],
+    );
+
+  async function problemsOf(caFile: string): Promise<readonly string[]> {
+    const text = withCa(caFile, await file('ca-sync.key', '0123456789abcdef'.repeat(4)));
+    const problems = await checkNamedFiles(parsed(text), await file('ca.yaml', text));
+    return problems.map(({ line, path, what }) => `${line} ${path}: ${what}`);
+  }
+
+  const place = '18 services[0].check.tls.caFile: CA file';
+
+  test('with a certificate has no problem', async () => {
+    const path = join(directory, 'ca.pem');
+    const options = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=ca'];
+    execFileSync('openssl', ['req', ...options, '-keyout', join(directory, 'ca.key'), '-out', path]);
+    expect(await problemsOf(path)).toEqual([]);
+  });
+
+  test('that is absent, a directory or no PEM is a problem where it is named', async () => {
+    const absent = join(directory, 'absent.pem');
+    const [der, key] = [await file('ca.der', Uint8Array.of(0x30, 0x82)), join(directory, 'broken.pem')];
+    await file('broken.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
+    expect(await problemsOf(absent)).toEqual([`${place} ${absent}: there is no such file`]);
+    expect(await problemsOf(directory)).toEqual([`${place} ${directory}: it is a directory`]);
+    expect(await problemsOf(der)).toEqual([`${place} ${der}: holds no certificate`]);
+    expect(await problemsOf(key)).toEqual([`${place} ${key}: holds no certificate`]);
   });
 });
