@@ -8,10 +8,10 @@ import type { PoolUpdate, ServerPool } from '../proxy/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import type { Change, ReplicaTable } from '../sync/index.ts';
-import type { EventLog } from './events.ts';
 import { keyOf, splitKey } from './replicated-state.ts';
 import type { Override } from './replicated-state.ts';
 import type { ServerPools } from './server-pools.ts';
+import type { TellOverride } from './tell-override.ts';
 
 export type ServerAction =
   /** `overMs`: in what time its connections are ended; undefined: as the configuration says. */
@@ -20,7 +20,7 @@ export type ServerAction =
 
 export type OverridesPorts = {
   readonly clock: Clock;
-  readonly events: EventLog;
+  readonly tell: TellOverride;
   readonly table: ReplicaTable<Override>;
   readonly pools: ServerPools;
   /** The administrative state of servers may have changed. */
@@ -36,7 +36,7 @@ export class Overrides {
 
   /** Throws OperatorError for a service or server that does not exist, and when the table is full. */
   set(service: string, server: string, change: ServerAction): void {
-    const { clock, events, table, pools } = this.#ports;
+    const { clock, tell, table, pools } = this.#ports;
     pools.require(service, server);
     const key = keyOf(service, server);
     const nowMs = clock.nowMs();
@@ -46,14 +46,14 @@ export class Overrides {
       throw new OperatorError('TOO_MANY_OVERRIDES', 'there are too many overrides', 'set servers back to ready');
     }
     this.#apply(key, override);
-    events.add('override', `${service}: ${server} ${describe(change)}`, { service, server, ...change });
+    tell(`${service}: ${server} ${describe(change)}`, { service, server, ...change });
   }
 
   /** The peer's operator set something. */
   onMerged({ key, value }: Change<Override>): void {
     const [service, server] = splitKey(key);
     this.#apply(key, value);
-    this.#ports.events.add('override', `${service}: ${server} set on the peer`, { service, server, ...value });
+    this.#ports.tell(`${service}: ${server} set on the peer`, { service, server, ...value });
   }
 
   /** Brings all that is set to the pools. */

@@ -7,11 +7,11 @@ import type { ServiceConfig } from '../config/index.ts';
 import type { Change } from '../sync/index.ts';
 import type { AddedServers, NewServer } from './added-servers.ts';
 import type { Discovery } from './discovery.ts';
-import type { EventLog } from './events.ts';
 import { splitKey } from './replicated-state.ts';
 import type { AddedServer } from './replicated-state.ts';
 import { configuredServer, noSuchServer, noSuchService } from './service-errors.ts';
 import type { ServerOrigin } from './status-document.ts';
+import type { TellOverride } from './tell-override.ts';
 
 type State = {
   /** As in the file. */
@@ -22,7 +22,7 @@ type State = {
 };
 
 export type ServiceListDependencies = {
-  readonly events: EventLog;
+  readonly tell: TellOverride;
   readonly added: AddedServers;
   readonly discovery: Discovery;
   /** Other servers were added than before: it is time for `refresh`. */
@@ -88,11 +88,11 @@ export class ServiceList {
 
   /** Throws OperatorError: there is no such service, or what stands against the server. */
   add(server: NewServer): void {
-    const { added, events, onChanged } = this.#dependencies;
+    const { added, tell, onChanged } = this.#dependencies;
     const { address } = added.add(this.require(server.service), server);
     onChanged();
     const where = formatEndpoint(address.address, address.port);
-    events.add('override', `${server.service}: ${server.name} ${where} added`, { ...server });
+    tell(`${server.service}: ${server.name} ${where} added`, { ...server });
   }
 
   /**
@@ -100,7 +100,7 @@ export class ServiceList {
    * that was not added at run time.
    */
   remove(serviceName: string, name: string): void {
-    const { added, events, onRemoved, onChanged } = this.#dependencies;
+    const { added, tell, onRemoved, onChanged } = this.#dependencies;
     const service = this.require(serviceName);
     const origin = this.originOf(service, name);
     if (origin === undefined)
@@ -113,15 +113,15 @@ export class ServiceList {
     added.remove(serviceName, name);
     onRemoved(serviceName, name);
     onChanged();
-    events.add('override', `${serviceName}: ${name} removed`, { service: serviceName, server: name });
+    tell(`${serviceName}: ${name} removed`, { service: serviceName, server: name });
   }
 
   /** The peer's operator added or removed a server. */
   onMerged({ key, value }: Change<AddedServer>): void {
-    const { events, onChanged } = this.#dependencies;
+    const { tell, onChanged } = this.#dependencies;
     const [service, server] = splitKey(key);
     const what = value === undefined ? 'removed' : 'added';
-    events.add('override', `${service}: ${server} ${what} on the peer`, { service, server });
+    tell(`${service}: ${server} ${what} on the peer`, { service, server });
     onChanged();
   }
 

@@ -24,6 +24,7 @@ import { StickCommands } from './stick-commands.ts';
 import { Stickiness } from './stickiness.ts';
 import type { AcceptingStatus, AccessLogStatus, ProcessStatus, ServiceStatus } from './status-document.ts';
 import { sumCounters } from './sum-counters.ts';
+import { createTellOverride } from './tell-override.ts';
 import type { WorkerPool } from './worker-pool.ts';
 import { acceptingOf, accessLogOf } from './worker-status.ts';
 
@@ -70,10 +71,11 @@ export class ServiceManager implements Service {
     this.#resolvers = options.resolvers;
     this.#accessLog = options.accessLog;
     const onChanged = (): void => this.#refreshSoon();
+    const tell = createTellOverride({ logger, events });
     const added = new AddedServers({ table: state.servers, clock });
     const discovery = new Discovery(askDns(options.resolvers), { clock, logger, events, onChanged });
     const list = new ServiceList(options.services, {
-      ...{ events, added, discovery, onChanged },
+      ...{ tell, added, discovery, onChanged },
       onRemoved: (service, server) => this.overrides.forget(service, server),
     });
     const pools = new ServerPools(options.services, {
@@ -107,11 +109,11 @@ export class ServiceManager implements Service {
     });
     this.list = list;
     this.overrides = new Overrides({
-      ...{ clock, events, pools, table: state.overrides },
+      ...{ clock, tell, pools, table: state.overrides },
       onApplied: () => health.configure(),
     });
     this.stickiness = stickiness;
-    this.stickCommands = new StickCommands({ events, list, stickiness });
+    this.stickCommands = new StickCommands({ tell, list, stickiness });
     this.#discovery = discovery;
     this.#pools = pools;
     this.#health = health;

@@ -1,8 +1,8 @@
 /** What operators may ask of the stick tables: who is sticky to whom, and to forget it. */
-import type { EventLog } from './events.ts';
 import { notSticky } from './service-errors.ts';
 import type { ServiceList } from './service-list.ts';
 import type { Stickiness, StickStatus } from './stickiness.ts';
+import type { TellOverride } from './tell-override.ts';
 
 export type StickQuery = { readonly service?: string | undefined; readonly source?: string | undefined };
 
@@ -10,7 +10,7 @@ export type StickQuery = { readonly service?: string | undefined; readonly sourc
 export type StickList = { readonly total: number; readonly entries: readonly StickStatus[] };
 
 export type StickCommandsPorts = {
-  readonly events: EventLog;
+  readonly tell: TellOverride;
   readonly list: ServiceList;
   readonly stickiness: Stickiness;
 };
@@ -38,10 +38,7 @@ export class StickCommands {
     this.#requireSticky(service);
     const cleared = this.#ports.stickiness.clear(service, source);
     const what = source === undefined ? 'all sources' : source;
-    this.#ports.events.add('override', `${service}: ${what} cleared from the stick table (${cleared})`, {
-      service,
-      cleared,
-    });
+    this.#ports.tell(`${service}: ${what} cleared from the stick table (${cleared})`, { service, cleared });
     return cleared;
   }
 

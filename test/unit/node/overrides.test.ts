@@ -70,25 +70,22 @@ describe('what operators set of servers', () => {
 function setup() {
   const ignore = (): void => undefined;
   const state = createReplicatedState('lb1/boot', { onOverride: ignore, onServer: ignore, onStick: ignore });
-  const events = new EventLog(() => 0);
+  const told: string[] = [];
   const pools = new ServerPools(services, {
-    ...{ logger: silentLogger, events },
+    ...{ logger: silentLogger, events: new EventLog(() => 0) },
     ...{ onChanged: ignore, onReplaced: ignore, onUsable: ignore },
   });
   let applied = 0;
   const overrides = new Overrides({
-    ...{ clock: new ManualClock(), events, table: state.overrides, pools },
+    ...{ clock: new ManualClock(), table: state.overrides, pools },
+    tell: (message) => told.push(message),
     onApplied: () => applied++,
   });
   return {
     ...{ overrides, pools, table: state.overrides },
     server: () => pools.of('web').get('s1'),
     applied: () => applied,
-    /** Events of overrides. */
-    set: () =>
-      events
-        .after(0)
-        .filter(({ kind }) => kind === 'override')
-        .map(({ message }) => message),
+    /** What was told. */
+    set: () => told,
   };
 }

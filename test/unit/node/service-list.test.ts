@@ -55,7 +55,6 @@ async function setup() {
   const ignore = (): void => undefined;
   const clock = new ManualClock();
   const heard: string[] = [];
-  const events = new EventLog(() => 0);
   const state = createReplicatedState('lb1/boot', { onOverride: ignore, onServer: ignore, onStick: ignore });
   const found: Answer = {
     kind: 'found',
@@ -67,11 +66,11 @@ async function setup() {
   });
   await discovery.learn(services);
   const list: ServiceList = new ServiceList(services, {
-    ...{ events, discovery, added: new AddedServers({ table: state.servers, clock }) },
+    ...{ discovery, added: new AddedServers({ table: state.servers, clock }) },
+    tell: (message) => heard.push(message),
     onChanged: () => list.refresh(),
     onRemoved: (service, server) => heard.push(`${service}/${server} forgotten`),
   });
-  events.follow(({ message }) => heard.push(message));
   const origins = (): string[] => list.all.flatMap((service) => service.servers.map((one) => withOrigin(service, one)));
   const withOrigin = (service: ServiceConfig, { name }: { name: string }): string =>
     `${name} ${list.originOf(service, name) ?? 'unknown'}`;
