@@ -97,6 +97,8 @@ export class AdminApi implements Service {
     const previousMask = process.umask(0o177);
     try {
       await server.listen({ path });
+    } catch (cause) {
+      throw socketError(path, cause);
     } finally {
       process.umask(previousMask);
     }
@@ -293,11 +295,15 @@ async function makeDirectory(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o755 });
   } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new OperatorError('ADMIN_SOCKET', `admin.socket ${path}: ${code}`, 'name a directory that can be made', {
-      cause,
-    });
+    throw socketError(path, cause);
   }
+}
+
+function socketError(path: string, cause: unknown): OperatorError {
+  const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
+  return new OperatorError('ADMIN_SOCKET', `admin.socket ${path}: ${code}`, 'name a directory that can be written', {
+    cause,
+  });
 }
 
 function isAnswering(path: string): Promise<boolean> {
