@@ -100,7 +100,11 @@ function addOperatorCommands(program: Command, exit: (code: ExitCode) => void): 
     .option('--to <node>', 'the node that shall be active')
     .option('--router <name...>', 'only these virtual routers, with their sync groups')
     .option('--force', 'even if the peer is absent, behind in sync, or has another configuration')
-    .option('--timeout <duration>', 'how long to wait for the peer to serve', parseTimeout, 10_000)
+    .addOption(
+      new Option('--timeout <duration>', 'how long to wait for the peer to serve')
+        .argParser(parseTimeout)
+        .default(10_000, '10s'),
+    )
     .action(async (options: FailoverOptions) => {
       exit(await (await import('./failover.ts')).failover(options));
     });

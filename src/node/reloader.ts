@@ -75,7 +75,8 @@ export class Reloader {
   async #reload({ path = this.#path, isDryRun }: ReloadRequest): Promise<ReloadReport> {
     const loaded = await this.#ports.read(path);
     if (!loaded.ok) {
-      if (!isDryRun) this.#tell('warn', `${path} has ${loaded.reason.length} problems: nothing is reloaded`, []);
+      const count = loaded.reason.length === 1 ? '1 problem' : `${loaded.reason.length} problems`;
+      if (!isDryRun) this.#tell('warn', `${path} has ${count}: nothing is reloaded`, []);
       return { outcome: 'invalid', changes: [], problems: loaded.reason, warnings: [] };
     }
     const next = loaded.value;

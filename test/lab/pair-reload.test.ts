@@ -269,7 +269,7 @@ describe('a pair that is reloaded', () => {
     const seen = pair.lb1.process.lines.length;
     pair.lb1.process.kill('SIGHUP');
     await pair.lb1.process.waitForLine(/lb1\.yaml:\d+:\d+: services\[0\]\.balance: expected/, 5_000, seen);
-    expect((await messages(pair.lb1)).at(-1)).toMatch(/lb1\.yaml has 1 problems: nothing is reloaded$/);
+    expect((await messages(pair.lb1)).at(-1)).toMatch(/lb1\.yaml has 1 problem: nothing is reloaded$/);
   });
 
   it('says on both nodes that the files differ, and since when, until they are the same', async () => {
