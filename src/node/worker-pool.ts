@@ -214,6 +214,10 @@ export class WorkerPool {
       case 'counters':
         this.#counterRequests.get(`${worker} ${report.requestId}`)?.(report.counters);
         return;
+      case 'warning':
+        this.#ports.logger.warn({ worker: `worker ${worker + 1}`, ...report.fields }, report.message);
+        this.#ports.events.add('process', `worker ${worker + 1}: ${report.message}`, report.fields);
+        return;
       case 'drained':
       case 'stopped':
         return;

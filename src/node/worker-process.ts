@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { ProxyWorker, SharedCounts, relayDefaults, warmUp } from '../proxy/io/index.ts';
 import type { WorkerCommand, WorkerReport } from '../proxy/index.ts';
-import { keepCompiledCode, loadNative, silentLogger, systemClock, systemRandom } from '../runtime/index.ts';
+import { createCallbackLogger, keepCompiledCode, loadNative, systemClock, systemRandom } from '../runtime/index.ts';
 
 /** Kept back for listeners, the poller, IPC, and for whatever Node opens in between; at most half of all. */
 const descriptorsReserved = 128;
@@ -21,15 +21,11 @@ const peers = {
   worker: own,
   bells: Array.from({ length: workers }, (_, index) => memoryFd + 1 + index),
 };
-const worker = new ProxyWorker(options, {
-  ...dependencies,
-  logger: silentLogger,
-  peers,
-  report: (report: WorkerReport) => {
-    process.send?.(report, () => undefined);
-    if (report.kind === 'stopped') process.disconnect();
-  },
+// Several processes must not write to one log: what an operator should know is told to the main process.
+const logger = createCallbackLogger((level, fields, message) => {
+  if (level === 'warn' || level === 'error') report({ kind: 'warning', message, fields });
 });
+const worker = new ProxyWorker(options, { ...dependencies, logger, peers, report });
 
 keepCompiledCode();
 // Without its main process a worker has neither health nor configuration: it ends, and with it its connections.
@@ -43,6 +39,11 @@ await warmUp(options, dependencies);
 await worker.start();
 // What was said until now is said again to the first that listens.
 process.on('message', (message) => worker.handle(message as WorkerCommand));
+
+function report(what: WorkerReport): void {
+  process.send?.(what, () => undefined);
+  if (what.kind === 'stopped') process.disconnect();
+}
 
 /** A connection takes two. */
 function connectionsWith(descriptors: number): number {

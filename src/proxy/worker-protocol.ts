@@ -151,6 +151,8 @@ export type WorkerReport =
   /** Servers whose failures in a row have changed. */
   | { readonly kind: 'server-failures'; readonly servers: readonly ServerFailures[] }
   | { readonly kind: 'counters'; readonly requestId: number; readonly counters: WorkerCounters }
+  /** A line for the log of the node: workers have none. */
+  | { readonly kind: 'warning'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
   | { readonly kind: 'drained' }
   | { readonly kind: 'stopped' };
 

@@ -112,7 +112,6 @@ export class ServiceListeners {
     const result = listener.open(tcp);
     if (result < 0) {
       const error = errnoName(result);
-      logger.warn({ address, port, error }, 'cannot listen');
       return { service: name, error };
     }
     this.#listeners.set(name, listener);
@@ -133,10 +132,10 @@ export class ServiceListeners {
     this.#dependencies.logger.info({ address: listener.address, port: listener.port }, 'closed listener');
   }
 
+  /** Either may come and go with every client: the first time is for the log, all of them for the counters. */
   #onPaused(cause: 'shortage' | 'full'): void {
     if (cause === 'full') {
       if (this.#full) return;
-      // It comes and goes with every client: the first time is for the log, the rest for the counter.
       if (this.#counters.connectionLimitHits === 0) {
         this.#dependencies.logger.warn({}, 'as many connections as its descriptors allow: new clients wait');
       }
@@ -144,8 +143,10 @@ export class ServiceListeners {
       this.#full = true;
       return;
     }
+    if (this.#counters.acceptPauses === 0) {
+      this.#dependencies.logger.warn({}, 'the machine has no descriptors or memory left: new clients wait');
+    }
     this.#counters.acceptPauses++;
-    if (!this.#starved) this.#dependencies.logger.warn({}, 'no descriptors left: accepting is suspended for a moment');
     this.#starved = true;
   }
 }

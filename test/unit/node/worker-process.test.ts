@@ -16,6 +16,7 @@ describe('a worker that may have few descriptors', () => {
     async (_what, limit, connectionsMax) => {
       const spec = serviceSpec({ servers: [await startNamedServer('s1')] });
       const worker = startWorkerProcess(limit);
+      const warned = worker.next('warning');
       await worker.tell({ kind: 'configure', revision: 1, services: [spec] }, 'configured');
       const count = 3 * connectionsMax;
       const served = new Set<number>();
@@ -27,6 +28,7 @@ describe('a worker that may have few descriptors', () => {
       expect(counters).toMatchObject({ acceptPauses: 0, services: [{ connectionsCurrent: connectionsMax }] });
       expect(counters.connectionLimitHits).toBeGreaterThan(0);
       expect(served.size).toBe(connectionsMax);
+      expect(await warned).toMatchObject({ message: 'as many connections as its descriptors allow: new clients wait' });
       // Each that ends makes room for another one, until all have had their turn.
       while (served.size < count) {
         const before = served.size;
@@ -40,6 +42,8 @@ describe('a worker that may have few descriptors', () => {
 
 type WorkerProcess = {
   tell(command: WorkerCommand, answer: WorkerReport['kind']): Promise<WorkerReport>;
+  /** The next report of this kind. */
+  next(kind: WorkerReport['kind']): Promise<WorkerReport>;
   counters(): Promise<WorkerCounters>;
 };
 
@@ -54,17 +58,22 @@ function startWorkerProcess(descriptors: number): WorkerProcess {
     serialization: 'advanced',
   });
   onTestFinished(() => void child.kill('SIGKILL'));
-  const tell = (command: WorkerCommand, answer: WorkerReport['kind']): Promise<WorkerReport> =>
+  const next = (kind: WorkerReport['kind']): Promise<WorkerReport> =>
     new Promise((resolve) => {
       const listen = (report: WorkerReport): void => {
-        if (report.kind !== answer) return;
+        if (report.kind !== kind) return;
         child.off('message', listen);
         resolve(report);
       };
       child.on('message', listen);
-      child.send(command);
     });
+  const tell = (command: WorkerCommand, answer: WorkerReport['kind']): Promise<WorkerReport> => {
+    const answered = next(answer);
+    child.send(command);
+    return answered;
+  };
   return {
+    next,
     tell,
     async counters() {
       const report = await tell({ kind: 'report-counters', requestId: 1 }, 'counters');
