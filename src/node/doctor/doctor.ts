@@ -6,6 +6,7 @@ import { keyFilesOf, readKey } from '../../config/io/index.ts';
 import { OperatorError } from '../../runtime/index.ts';
 import type { NodeIdentity } from '../settings.ts';
 import { checkPeer, checkPorts } from './endpoints.ts';
+import { checkAccessLog } from './files.ts';
 import { doubtful, failing, well } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkNetwork } from './network.ts';
@@ -18,6 +19,7 @@ export async function examine(config: Config, identity: NodeIdentity): Promise<r
     ...configWarnings(config).map((warning) => doubtful('config', warning, 'take it out when you can')),
     ...checkPrivileges(config, status, limits),
     ...(await checkKeys(config)),
+    ...(await checkAccessLog(config)),
     ...(await checkNetwork(config, identity)),
     ...(await checkPorts(config, identity)),
     ...(await checkPeer(config, identity)),
