@@ -56,6 +56,7 @@ export class ProxyWorker implements Service {
   readonly #connections: Connections;
   readonly #timers: Timer[] = [];
   #draining = false;
+  #isStopped = false;
 
   constructor(options: ProxyWorkerOptions, dependencies: Dependencies) {
     const { native, clock, random, logger, report, peers } = dependencies;
@@ -124,6 +125,7 @@ export class ProxyWorker implements Service {
   async stop(): Promise<void> {
     for (const timer of this.#timers.splice(0)) timer.cancel();
     this.#draining = false;
+    this.#isStopped = true;
     this.#listeners.configure([]);
     this.#preface.stop();
     this.#connections.stop();
@@ -134,6 +136,8 @@ export class ProxyWorker implements Service {
   }
 
   handle(command: WorkerCommand): void {
+    // The main process may have sent more before it heard of the end, such as new settings.
+    if (this.#isStopped && command.kind !== 'report-counters') return;
     switch (command.kind) {
       case 'configure': {
         this.#accessLog.configure(command.accessLog);

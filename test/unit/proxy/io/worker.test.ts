@@ -66,6 +66,14 @@ describe('ending', () => {
     expect(kinds(proxy)).toContain('stopped');
     expect(proxy.counters().services.flatMap((service) => service.connectionsCurrent)).toEqual([0]);
   });
+
+  it('by stopping is for good: settings that were on their way open nothing', async () => {
+    const proxy = await startProxy([await startEchoServer()]);
+    proxy.worker.handle({ kind: 'stop' });
+    proxy.worker.handle({ kind: 'configure', revision: 9, services: [proxy.spec] });
+    expect(await nextError(proxy.connect())).toBe('ECONNREFUSED');
+    expect(proxy.reports).not.toContainEqual(expect.objectContaining({ revision: 9 }));
+  });
 });
 
 describe('running out of descriptors', () => {
