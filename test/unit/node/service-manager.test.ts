@@ -10,7 +10,7 @@ import { createReplicatedState } from '../../../src/node/replicated-state.ts';
 import { ServiceManager } from '../../../src/node/service-manager.ts';
 import type { ServerStatus } from '../../../src/node/status-document.ts';
 import type { WorkerServer } from '../../../src/proxy/index.ts';
-import { silentLogger, systemClock, systemRandom } from '../../../src/runtime/index.ts';
+import { createCallbackLogger, systemClock, systemRandom } from '../../../src/runtime/index.ts';
 import { parsed } from '../config/fixtures.ts';
 import { connectTo, freePort, native, nextData, ownAddress, startNamedServer } from '../proxy/io/harness.ts';
 
@@ -107,6 +107,31 @@ describe('services under new settings', () => {
 
 type Changes = { readonly listen?: string; readonly drainTime?: string; readonly balance?: 'leastconn' };
 
+describe('what an operator should find again', () => {
+  it('is in the log when a server was taken out, added or removed', async () => {
+    const { services, logged } = await start([await startNamedServer('a')]);
+    services.overrides.set('web', 'a', { action: 'drain' });
+    services.list.add({ service: 'web', name: 'b', address: `${ownAddress}:1` });
+    services.list.remove('web', 'b');
+    expect(logged.filter((line) => line.includes('operator'))).toEqual([
+      'info operator: web: a set to drain',
+      expect.stringMatching(/^info operator: web: b .* added$/),
+      'info operator: web: b removed',
+    ]);
+  });
+
+  it('is in the status while the access log cannot be written', async () => {
+    const server = await startNamedServer('a');
+    const { services, config, port } = await start([server]);
+    const next = config([server]);
+    await services.reconfigure({ ...next, log: { ...next.log, access: { file: '/nonexistent/access.log' } } });
+    await visit(port);
+    await untilStatus(services, () => services.accessLog?.trouble === 'ENOENT');
+    expect(services.accessLog).toMatchObject({ destination: '/nonexistent/access.log', droppedRecords: 0 });
+    expect(services.accepting).toEqual({ workers: 2, fullWorkers: 0, limitHits: 0, pauses: 0 });
+  });
+});
+
 async function start(servers: readonly WorkerServer[], changes: Changes = {}) {
   const port = freePort();
   const config = (next: readonly WorkerServer[], given: Changes = {}): Config =>
@@ -117,16 +142,18 @@ async function start(servers: readonly WorkerServer[], changes: Changes = {}) {
     onServer: () => undefined,
     onStick: () => undefined,
   });
+  const logged: string[] = [];
+  const logger = createCallbackLogger((level, _fields, message) => logged.push(`${level} ${message}`));
   const services = new ServiceManager(
     { ...config(servers, changes), workers: 2, checkSource: ownAddress, accessLog: undefined },
     {
-      ...{ clock: systemClock, logger: silentLogger, native, random: systemRandom, events, state },
+      ...{ clock: systemClock, logger, native, random: systemRandom, events, state },
       onUsable: () => undefined,
     },
   );
   await services.start();
   onTestFinished(() => services.stop());
-  return { services, config, port };
+  return { services, config, port, logged };
 }
 
 function configOf(servers: readonly WorkerServer[], changes: Changes): Config {

@@ -76,8 +76,9 @@ describe('warningsOf', () => {
 
   it('tells of clients that wait because workers have all the connections that they may have', () => {
     const full = { ...accepting, fullWorkers: 1, limitHits: 7 };
+    const many = '1 of 2 workers have as many connections as their descriptors allow';
     expect(warningsOf({ ...healthy, accepting: full })).toEqual([
-      '1 of 2 workers have as many connections as their descriptors allow, new clients wait: raise the limit (ulimit -n)',
+      `${many}, new clients wait: raise the limit (ulimit -n)`,
     ]);
   });
 
