@@ -54,7 +54,8 @@ export class Prober implements Service {
 
   /**
    * Checks these from now on. A target that has not changed goes on where it is; a new one is checked at once. One of
-   * which only the settings have changed keeps its health and is checked at once, too.
+   * which only the settings have changed keeps its health and is checked at once, too. All of them at the same moment:
+   * a server that is down should get no client, and the jitter of the intervals spreads the checks from then on.
    */
   configure(targets: readonly CheckTarget[]): void {
     const wanted = new Map(targets.map((target) => [JSON.stringify(target), target]));
