@@ -86,7 +86,8 @@ export class Overrides {
     const admin = setAdmin(pools.of(service), server, override?.admin ?? 'ready', override?.drainMs);
     if (!admin.ok) return;
     pools.store(service, admin.value);
-    const weight = setWeight(admin.value.pool, server, override?.weight);
+    // Of the pool as it is by now: a server that was ejected may have come back because this one is gone.
+    const weight = setWeight(pools.of(service), server, override?.weight);
     if (weight.ok) pools.store(service, weight.value);
     onApplied();
   }

@@ -3,7 +3,7 @@ import { EventLog } from '../../../src/node/events.ts';
 import { Overrides } from '../../../src/node/overrides.ts';
 import { createReplicatedState } from '../../../src/node/replicated-state.ts';
 import { ServerPools } from '../../../src/node/server-pools.ts';
-import { createPool } from '../../../src/proxy/index.ts';
+import { createPool, setEjected } from '../../../src/proxy/index.ts';
 import { ManualClock, silentLogger } from '../../../src/runtime/index.ts';
 import { pair, parsed } from '../config/fixtures.ts';
 
@@ -48,6 +48,18 @@ describe('what operators set of servers', () => {
     expect(set()).toEqual(['web: s1 set on the peer', 'web: s1 set on the peer']);
   });
 
+  it('keeps what follows from it: who was ejected comes back when nobody else is left', () => {
+    const { overrides, pools, server, whenChanged } = setup();
+    const eject = (isEjected: boolean): void => {
+      const update = setEjected(pools.of('web'), 's1', isEjected);
+      if (update.ok) pools.store('web', update.value);
+    };
+    eject(true);
+    whenChanged(() => eject(false));
+    overrides.set('web', 's1', { action: 'drain' });
+    expect(server()).toMatchObject({ admin: 'drain', isEjected: false });
+  });
+
   it('waits for a server that does not exist yet', () => {
     const { overrides, pools, table, applied } = setup();
     overrides.onMerged({ key: 'web/s2', value: { admin: 'drain' }, previous: undefined });
@@ -73,8 +85,9 @@ function setup() {
   const told: string[] = [];
   const pools = new ServerPools(services, {
     ...{ logger: silentLogger, events: new EventLog(() => 0) },
-    ...{ onChanged: ignore, onReplaced: ignore, onUsable: ignore },
+    ...{ onChanged: () => changed(), onReplaced: ignore, onUsable: ignore },
   });
+  let changed = ignore;
   let applied = 0;
   const overrides = new Overrides({
     ...{ clock: new ManualClock(), table: state.overrides, pools },
@@ -85,6 +98,7 @@ function setup() {
     ...{ overrides, pools, table: state.overrides },
     server: () => pools.of('web').get('s1'),
     applied: () => applied,
+    whenChanged: (callback: () => void) => (changed = callback),
     /** What was told. */
     set: () => told,
   };
