@@ -22,13 +22,23 @@ static int free_bind(int fd, int family) {
   return family == AF_INET ? enable(fd, IPPROTO_IP, IP_FREEBIND) : enable(fd, IPPROTO_IPV6, IPV6_FREEBIND);
 }
 
+// Accepted connections outlive the virtual IP: at a switchover it may have left before they are reset. IPv4 sends
+// nothing from an address that is not this host's (ip_route_output_key_hash_rcu in net/ipv4/route.c), not even the RST,
+// and the client would wait until it next sends. For a transparent socket, and those that it accepts, the check is left
+// out (inet_sk_flowi_flags in include/net/inet_sock.h: FLOWI_FLAG_ANYSRC). IPv6 has no such check. The option takes
+// CAP_NET_RAW or CAP_NET_ADMIN; listening can do without its help.
+static void outlive_address(int fd, int family) {
+  if (family == AF_INET) (void)enable(fd, IPPROTO_IP, IP_TRANSPARENT);
+}
+
 static napi_value fail_and_close(napi_env env, int fd) {
   int error = errno;
   close(fd);
   return int_result(env, -error);
 }
 
-// tcpListen(address, port, backlog) -> fd: SO_REUSEPORT (one listener per worker) and IP_FREEBIND.
+// tcpListen(address, port, backlog) -> fd: SO_REUSEPORT (one listener per worker), IP_FREEBIND and, where it is
+// permitted, IP_TRANSPARENT.
 static napi_value tcp_listen(napi_env env, napi_callback_info info) {
   napi_value argv[ARGUMENTS_MAX];
   arguments(env, info, argv);
@@ -37,6 +47,7 @@ static napi_value tcp_listen(napi_env env, napi_callback_info info) {
   if (length == 0) return int_result(env, -EINVAL);
   int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
   if (fd < 0) return int_result(env, -errno);
+  outlive_address(fd, address.ss_family);
   if (enable(fd, SOL_SOCKET, SO_REUSEADDR) < 0 || enable(fd, SOL_SOCKET, SO_REUSEPORT) < 0 ||
       free_bind(fd, address.ss_family) < 0 ||
       (address.ss_family == AF_INET6 && enable(fd, IPPROTO_IPV6, IPV6_V6ONLY) < 0) ||

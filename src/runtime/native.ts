@@ -11,7 +11,10 @@ export type PollerHandle = { readonly __poller: never };
  * -errno; none throws for what the kernel refuses. Descriptors are non-blocking and close-on-exec.
  */
 export type Native = {
-  /** A listening socket with SO_REUSEPORT and IP_FREEBIND: the address need not be this host's (yet). */
+  /**
+   * A listening socket with SO_REUSEPORT and IP_FREEBIND: the address need not be this host's (yet). Connections can be
+   * reset after it has left (IP_TRANSPARENT, where that is permitted).
+   */
   tcpListen(address: string, port: number, backlog: number): number;
   /** A socket that is connecting; from `source` if given, whose port is chosen at connect when `sourcePort` is 0. */
   tcpConnect(address: string, port: number, source: string | undefined, sourcePort: number): number;

@@ -15,7 +15,7 @@ import { readDelivery } from '../../src/proxy/io/socket-options.ts';
 import { loadNative } from '../../src/runtime/index.ts';
 
 const [how = '', target = '', mode = '', bytes = '0'] = process.argv.slice(2);
-const [address = '', port = ''] = target.split(':');
+const [, address = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(target) ?? [];
 const piece = Buffer.alloc(64 * 1024);
 
 function start(socket: Socket): void {

@@ -3,11 +3,12 @@
  * between the relay and its peers, and peers that vanish. One worker without a node around it.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ServiceCounters, WorkerReport, WorkerService } from '../../src/proxy/index.ts';
+import type { ServiceCounters, WorkerCommand, WorkerReport, WorkerService } from '../../src/proxy/index.ts';
 import { createLab } from './lab.ts';
 import type { Lab } from './lab.ts';
 import type { LabProcess } from './lab-process.ts';
 import { monotonicMs, waitUntil } from './time.ts';
+import { virtualAddress } from './topology.ts';
 
 const listenAddress = '10.9.0.11';
 const serverAddress = '10.9.0.21';
@@ -42,7 +43,7 @@ describe('a relay', () => {
     'notices by keepalive that %s has vanished, and resets the other side',
     async (host) => {
       const keepalive = { idleS: 1, intervalS: 1, count: 2 };
-      const worker = await startWorker(lab, { noDelay: true, keepalive, userTimeoutMs: 0 });
+      const worker = await startWorker(lab, { tcp: { noDelay: true, keepalive, userTimeoutMs: 0 } });
       const ends = await startEnds(lab, ['read'], ['read']);
       // The server's socket gets its options with the first sweep that meets the connection.
       await waitUntil(() => serviceOf(worker)?.connectionsCurrent === 1, { timeoutMs: 5_000, what: 'it is connected' });
@@ -57,7 +58,7 @@ describe('a relay', () => {
   );
 
   it('notices by its user time-out that a client has vanished to which bytes were on the way', async () => {
-    const worker = await startWorker(lab, { noDelay: true, keepalive: undefined, userTimeoutMs: 2_000 });
+    const worker = await startWorker(lab, { tcp: { noDelay: true, keepalive: undefined, userTimeoutMs: 2_000 } });
     const ends = await startEnds(lab, ['read'], ['send-on']);
     await waitUntil(() => (serviceOf(worker)?.bytesOut ?? 0) > bytes, { timeoutMs: 5_000, what: 'bytes flow' });
     await lab.cut('client', 'lan');
@@ -68,7 +69,41 @@ describe('a relay', () => {
   });
 });
 
-async function startWorker(lab: Lab, tcp?: WorkerService['tcp']): Promise<LabProcess> {
+describe('a relay on a virtual address', () => {
+  it.each([
+    ['IPv4', virtualAddress, '32'],
+    ['IPv6', '2001:db8:9::100', '128'],
+  ])('resets its %s clients also when the address has left before', async (_family, address, prefixLength) => {
+    await using lab = await createLab();
+    const lb1 = lab.host('lb1');
+    for (const host of [lb1, lab.host('client')]) {
+      const own = `2001:db8:9::${host === lb1 ? 11 : 10}/64`;
+      expect(await host.exec(['ip', 'addr', 'add', own, 'dev', 'lan0', 'nodad'])).toMatchObject({ code: 0 });
+    }
+    const change = (how: 'add' | 'del'): Promise<unknown> =>
+      lb1.exec(['ip', 'addr', how, `${address}/${prefixLength}`, 'dev', 'lan0', ...(how === 'add' ? ['nodad'] : [])]);
+    expect(await change('add')).toMatchObject({ code: 0 });
+    const worker = await startWorker(lab, { address });
+    const { client } = await startEnds(lab, ['read'], ['read'], address);
+    await waitUntil(() => serviceOf(worker)?.connectionsCurrent === 1, { timeoutMs: 5_000, what: 'it is connected' });
+    expect(await change('del')).toMatchObject({ code: 0 });
+    worker.tell(JSON.stringify({ kind: 'reset-connections', services: ['web'] } satisfies WorkerCommand));
+    expect(await ended(client)).toEqual({ event: 'ended', received: 0, ending: 'ECONNRESET' });
+  });
+
+  it('listens as well without the privileges that this takes', async () => {
+    await using lab = await createLab();
+    const worker = await startWorker(lab, {}, ['setpriv', '--bounding-set=-net_admin,-net_raw']);
+    await startEnds(lab, ['read'], ['read']);
+    await waitUntil(() => serviceOf(worker)?.connectionsCurrent === 1, { timeoutMs: 5_000, what: 'it is connected' });
+  });
+});
+
+async function startWorker(
+  lab: Lab,
+  changes: Partial<WorkerService> = {},
+  wrapper: readonly string[] = [],
+): Promise<LabProcess> {
   const server = { name: 's1', address: serverAddress, port, weight: 1, admin: 'ready', health: 'up' } as const;
   const none = { tunnelMs: undefined, clientFinMs: undefined, serverFinMs: undefined };
   const spec: WorkerService = {
@@ -80,22 +115,29 @@ async function startWorker(lab: Lab, tcp?: WorkerService['tcp']): Promise<LabPro
     retries: 0,
     connectTimeoutMs: 1_000,
     inactivity: { clientMs: 0, serverMs: 0, ...none },
-    tcp: tcp ?? { noDelay: true, keepalive: undefined, userTimeoutMs: 0 },
+    tcp: { noDelay: true, keepalive: undefined, userTimeoutMs: 0 },
     source: undefined,
     stick: undefined,
+    ...changes,
   };
   const program = new URL('../unit/proxy/io/fixtures/worker-process.ts', import.meta.url).pathname;
-  const worker = lab.host('lb1').spawn([process.execPath, program, JSON.stringify(spec)]);
+  const worker = lab.host('lb1').spawn([...wrapper, process.execPath, program, JSON.stringify(spec)]);
   await worker.waitForLine(/"kind":"counters"/, 10_000);
   return worker;
 }
 
 /** A server, and then a client that is connected to it through the worker. */
-async function startEnds(lab: Lab, clientMode: readonly string[], serverMode: readonly string[]) {
+async function startEnds(
+  lab: Lab,
+  clientMode: readonly string[],
+  serverMode: readonly string[],
+  address = listenAddress,
+) {
   const program = [process.execPath, new URL('end.ts', import.meta.url).pathname];
   const server = lab.host('s1').spawn([...program, 'listen', `${serverAddress}:${port}`, ...serverMode]);
   await server.waitForLine(/"ready"/, 10_000);
-  const client = lab.host('client').spawn([...program, 'connect', `${listenAddress}:${port}`, ...clientMode]);
+  const target = address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  const client = lab.host('client').spawn([...program, 'connect', target, ...clientMode]);
   await server.waitForLine(/"connected"/, 10_000);
   return { client, server };
 }
