@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
 import { OperatorError, createLogger, loadNative, randomId, systemClock, systemRandom } from '../runtime/index.ts';
-import type { AdjustableLogger, Clock, Logger } from '../runtime/index.ts';
+import type { Clock, Logger, ProgramLogger } from '../runtime/index.ts';
 import { originOf } from '../sync/index.ts';
 import { Rtnetlink } from '../vip/io/index.ts';
 import type { RouterHealth } from '../vrrp/index.ts';
@@ -54,7 +54,7 @@ export type NodePartsEvents = {
 export class NodeParts {
   readonly #identity: NodeIdentity;
   readonly #shared: { readonly clock: Clock; readonly logger: Logger; readonly events: EventLog };
-  readonly logger: AdjustableLogger;
+  readonly logger: ProgramLogger;
   readonly events: EventLog;
   readonly mastership: Mastership;
   readonly services: ServiceManager;
@@ -74,7 +74,7 @@ export class NodeParts {
     const { config, identity } = options;
     const clock = systemClock;
     this.#identity = identity;
-    this.logger = createLogger({ level: config.log.level, fields: { node: identity.self.name } });
+    this.logger = createLogger({ level: config.log.level, fields: { node: identity.self.name } }, { clock });
     this.events = new EventLog(() => clock.wallMs());
     const settings = settingsOf(options, identity);
     const { routers } = settings;

@@ -4,7 +4,7 @@
  */
 import { configHash } from '../config/index.ts';
 import { OperatorError } from '../runtime/index.ts';
-import type { AdjustableLogger } from '../runtime/index.ts';
+import type { ProgramLogger } from '../runtime/index.ts';
 import type { HealthPolicy } from './health-policy.ts';
 import type { Hooks } from './hooks/hooks.ts';
 import type { Mastership } from './mastership.ts';
@@ -22,7 +22,7 @@ export type Settings = { readonly loaded: Loaded; readonly routers: readonly Rou
 
 /** All that has to follow. */
 export type ReconfigurableParts = {
-  readonly logger: Pick<AdjustableLogger, 'error' | 'setLevel'>;
+  readonly logger: Pick<ProgramLogger, 'error' | 'setLevel'>;
   readonly services: Pick<ServiceManager, 'reconfigure'>;
   readonly mastership: Pick<Mastership, 'add' | 'retain' | 'tellStanding'>;
   readonly hooks: Pick<Hooks, 'reconfigure'>;

@@ -12,6 +12,8 @@ import { version } from './version.ts';
 
 /** How long a node that is told to stop waits for its peer to take over. */
 const handOverTimeoutMs = 5_000;
+/** How long the log's reader has for the last lines. */
+const logCloseTimeoutMs = 1_000;
 
 export class TandemNode {
   /** Resolves when the node cannot go on, for a reason that has been logged. */
@@ -30,14 +32,12 @@ export class TandemNode {
 
   /** Throws OperatorError when the node cannot run here; what had started is stopped again. */
   async start(): Promise<void> {
-    const { self } = this.#options.identity;
-    const { logger, events, admin, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy } = this.#parts;
-    await requireOwnAddress(self);
-    for (const warning of configWarnings(this.#options.config)) logger.warn({}, warning);
-    const parts = [admin, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy];
-    await this.#lifecycle.start(parts.filter((part) => part !== undefined));
-    logger.info({ version, configHash: this.#parts.reconfiguration.inForce.hash }, 'node is running');
-    events.add('node', `${self.name} is running tandem ${version}`);
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.#parts.logger.close(logCloseTimeoutMs);
+      throw error;
+    }
   }
 
   /** Hands over to the peer if that is possible, then ends everything. */
@@ -53,10 +53,22 @@ export class TandemNode {
     }
     await this.#lifecycle.stop();
     logger.info({}, 'node has stopped');
+    await logger.close(logCloseTimeoutMs);
   }
 
   /** Reads the file again that the node was started with. Throws OperatorError as `Reloader.reload`. */
   reload(): Promise<ReloadReport> {
     return this.#parts.reloader.reload({ path: undefined, isDryRun: false });
+  }
+
+  async #start(): Promise<void> {
+    const { self } = this.#options.identity;
+    const { logger, events, admin, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy } = this.#parts;
+    await requireOwnAddress(self);
+    for (const warning of configWarnings(this.#options.config)) logger.warn({}, warning);
+    const parts = [admin, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy];
+    await this.#lifecycle.start(parts.filter((part) => part !== undefined));
+    logger.info({ version, configHash: this.#parts.reconfiguration.inForce.hash }, 'node is running');
+    events.add('node', `${self.name} is running tandem ${version}`);
   }
 }

@@ -4,7 +4,7 @@ export { PreciseClock } from './precise-clock.ts';
 export { keepCompiledCode } from './compiled-code.ts';
 export type { Random } from './random.ts';
 export { randomId, seededRandom, systemRandom } from './random.ts';
-export type { AdjustableLogger, LogFields, Logger, LogLevel } from './logger.ts';
+export type { LogFields, Logger, LogLevel, ProgramLogger } from './logger.ts';
 export { createCallbackLogger, createLogger, silentLogger } from './logger.ts';
 export { LineWriter } from './line-writer.ts';
 export type { RecordLog } from './record-log.ts';

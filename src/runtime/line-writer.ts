@@ -65,7 +65,7 @@ export class LineWriter {
     return this.#trouble;
   }
 
-  /** A line of ASCII with its end. */
+  /** A line with its end, a character for each byte. */
   write(line: string): void {
     if (this.#pendingBytes + line.length > this.#options.pendingBytesMax) {
       this.#droppedLines++;
@@ -184,14 +184,19 @@ export class LineWriter {
    */
   #openStandard({ descriptor }: { readonly descriptor: number }, file: Stats | undefined): void {
     const mayBlock = file?.isFIFO() === true || file?.isCharacterDevice() === true;
-    if (mayBlock) this.#openPath(`/proc/self/fd/${descriptor}`);
+    if (mayBlock) this.#openPath(`/proc/self/fd/${descriptor}`, descriptor);
     else this.#use(descriptor);
   }
 
-  #openPath(path: string): void {
+  /** Where another user's pipe may be written but not opened, `otherwise` is better than no lines. */
+  #openPath(path: string, otherwise?: number): void {
     open(path, openFlags, 0o640, (error, fd) => {
       if (error === null) {
         this.#use(fd);
+        return;
+      }
+      if (error.code === 'EACCES' && otherwise !== undefined) {
+        this.#use(otherwise);
         return;
       }
       this.#isBusy = false;

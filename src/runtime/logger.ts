@@ -1,4 +1,6 @@
 import { pino } from 'pino';
+import type { Clock } from './clock.ts';
+import { LineWriter } from './line-writer.ts';
 
 /**
  * Levels: `error` an operator must act; `warn` something degraded or was refused; `info` a change of state an operator
@@ -17,22 +19,46 @@ export type Logger = {
   child(fields: LogFields): Logger;
 };
 
-/** A logger that is told later on what is worth writing. */
-export type AdjustableLogger = Logger & { setLevel(level: LogLevel): void };
+/** The logger of a program. */
+export type ProgramLogger = Logger & {
+  /** What is worth writing from now on. */
+  setLevel(level: LogLevel): void;
+  /** Resolves when all is written, or cannot be, after `timeoutMs` at the latest. */
+  close(timeoutMs: number): Promise<void>;
+};
 
-/** JSON lines on standard output, or on another descriptor. Writes are buffered in memory, never awaited. */
-export function createLogger(options: { level: LogLevel; fields?: LogFields; descriptor?: number }): AdjustableLogger {
-  const destination = pino.destination({ fd: options.descriptor ?? 1, sync: false, minLength: 0 });
-  // A reader that went away (a closed pipe, a full disk) must not end a load balancer.
-  destination.on('error', () => undefined);
-  const root = pino(
-    { level: options.level, base: options.fields ?? {}, timestamp: pino.stdTimeFunctions.isoTime },
-    destination,
-  );
+/** Of lines that wait for a reader that lags; some thousands. */
+const pendingBytesMax = 1024 * 1024;
+const warnLevel = 40;
+
+/**
+ * JSON lines on standard output, which is opened with the first. Writing never waits: a reader that went away, or does
+ * not read, costs lines, and neither holds up the program nor keeps it from ending.
+ */
+export function createLogger(
+  options: { readonly level: LogLevel; readonly fields?: LogFields },
+  dependencies: { readonly clock: Clock },
+): ProgramLogger {
+  const { clock } = dependencies;
+  const base = options.fields ?? {};
+  const gapLine = (lines: number): string => {
+    const time = new Date(clock.wallMs()).toISOString();
+    return `${JSON.stringify({ level: warnLevel, time, ...base, droppedLines: lines, msg: 'log lines were lost' })}\n`;
+  };
+  let writer: LineWriter | undefined;
+  const write = (line: string): void => {
+    writer ??= new LineWriter({ destination: { descriptor: 1 }, pendingBytesMax, gapLine }, { clock });
+    // It takes a character for each byte.
+    writer.write(Buffer.from(line).toString('latin1'));
+  };
+  const root = pino({ level: options.level, base, timestamp: pino.stdTimeFunctions.isoTime }, { write });
   return {
     ...wrap(root),
     setLevel: (level) => {
       root.level = level;
+    },
+    async close(timeoutMs) {
+      await writer?.close(timeoutMs);
     },
   };
 }

@@ -1,12 +1,31 @@
 /** The access log of real nodes: on standard output beside their log, and in a file that is moved away. */
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { createLab } from './lab.ts';
 import type { Lab } from './lab.ts';
-import { startPair, startServers, statusOf, whoServes } from './stage.ts';
+import {
+  startPair,
+  startServers,
+  statusOf,
+  transitionsOf,
+  waitForHolder,
+  waitForState,
+  waitForSync,
+  whoServes,
+} from './stage.ts';
 import { pairConfig, startNode, tandem } from './tandem.ts';
-import { waitUntil } from './time.ts';
+import { monotonicMs, waitUntil } from './time.ts';
 import { startVerifier } from './tools.ts';
 import { virtualAddress } from './topology.ts';
 
@@ -44,6 +63,26 @@ describe('the access log', () => {
     const { connections } = await held.stop();
     const clients = connections.map(({ localPort }) => `10.9.0.10:${localPort}`);
     expect(killed().map(({ client }) => client)).toEqual(expect.arrayContaining(clients));
+  });
+
+  it('keeps no node from handing over and ending when nobody reads its standard output', async () => {
+    const config = pairConfig(lab, { log: { access: 'stdout' } });
+    const pipe = join(lab.directory, 'stdout');
+    fillUnread(pipe);
+    const lb1 = await startNode(lab, 'lb1', config, ['sh', '-c', 'exec "$@" > "$0"', pipe]);
+    await waitForState(lb1, 'active');
+    const lb2 = await startNode(lab, 'lb2', config);
+    await waitForState(lb2, 'backup');
+    await Promise.all([waitForSync(lb1), waitForSync(lb2)]);
+    await whoServes(lab);
+    await waitUntil(async () => (await statusOf(lb1)).accessLog?.trouble === 'EAGAIN', soon('the log is stuck'));
+    const termAtMs = monotonicMs();
+    lb1.process.kill('SIGTERM');
+    expect(await lb1.process.exited).toEqual({ code: 0, signal: undefined });
+    expect(monotonicMs() - termAtMs).toBeLessThan(8_000);
+    expect(lb1.host.processes()).toEqual([]);
+    await waitForHolder(lab, lb2);
+    expect((await transitionsOf(lb2)).at(-1)).toBe('backup -> active (take-over)');
   });
 
   it('goes on in a new file when the old one was moved away', async () => {
@@ -86,6 +125,19 @@ describe('the access log', () => {
     held.process.kill('SIGKILL');
   });
 });
+
+/** Makes a pipe that is full, and has a reader who does not read until the test is over. */
+function fillUnread(path: string): void {
+  execFileSync('mkfifo', [path]);
+  const reading = openSync(path, 'r+');
+  const writing = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  onTestFinished(() => [reading, writing].forEach(closeSync));
+  try {
+    for (;;) writeSync(writing, Buffer.alloc(4_096));
+  } catch {
+    // It is full.
+  }
+}
 
 /** Those among the lines of a log. */
 function connectionRecords(lines: readonly string[]): LogRecord[] {
