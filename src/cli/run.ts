@@ -22,8 +22,14 @@ export async function run(path: string, nodeName: string | undefined): Promise<E
   process.on('SIGHUP', () => void reload(node));
   await node.start();
   const exitCode = await Promise.race([stopped.then(() => 0 as const), node.failed.then(() => 1 as const)]);
-  await node.stop();
+  if (!(await node.stop())) endAtOnce(exitCode);
   return exitCode;
+}
+
+/** By a signal, which asks no thread. To systemd SIGTERM is an orderly end and SIGKILL a failure. */
+function endAtOnce(exitCode: ExitCode): void {
+  process.removeAllListeners('SIGTERM');
+  process.kill(process.pid, exitCode === 0 ? 'SIGTERM' : 'SIGKILL');
 }
 
 /** What came of it is in the log and among the events; what is wrong with the file is said here as at the start. */

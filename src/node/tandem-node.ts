@@ -40,8 +40,11 @@ export class TandemNode {
     }
   }
 
-  /** Hands over to the peer if that is possible, then ends everything. */
-  async stop(): Promise<void> {
+  /**
+   * Hands over to the peer if that is possible, then ends everything. False if the log's reader has made a write wait,
+   * which keeps the process from ending in order.
+   */
+  async stop(): Promise<boolean> {
     const { logger, mastership, peer, switchover } = this.#parts;
     if (mastership.held().length > 0 && peer !== undefined) {
       try {
@@ -53,7 +56,7 @@ export class TandemNode {
     }
     await this.#lifecycle.stop();
     logger.info({}, 'node has stopped');
-    await logger.close(logCloseTimeoutMs);
+    return logger.close(logCloseTimeoutMs);
   }
 
   /** Reads the file again that the node was started with. Throws OperatorError as `Reloader.reload`. */

@@ -76,8 +76,11 @@ export class LineWriter {
     this.#writeOn();
   }
 
-  /** Resolves when all is written, or fails to be, or after so long: a reader that lags gets its lines within that. */
-  async close(timeoutMs: number): Promise<void> {
+  /**
+   * Resolves when all is written, or fails to be, or after so long: a reader that lags gets its lines within that. To
+   * false if a write waits even then, as one to a socket does: its thread keeps the process from ending in order.
+   */
+  async close(timeoutMs: number): Promise<boolean> {
     this.#isClosing = true;
     this.#timer.cancel();
     this.#tellGap();
@@ -85,6 +88,13 @@ export class LineWriter {
     this.#writeOn();
     await this.#closed.promise;
     deadline.cancel();
+    return !this.#isBusy || this.#isOwn();
+  }
+
+  /** Whether the descriptor was opened here, so that no write to it waits. */
+  #isOwn(): boolean {
+    const { destination } = this.#options;
+    return typeof destination === 'string' || this.#fd !== destination.descriptor;
   }
 
   #tellGap(): void {

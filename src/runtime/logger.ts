@@ -23,8 +23,11 @@ export type Logger = {
 export type ProgramLogger = Logger & {
   /** What is worth writing from now on. */
   setLevel(level: LogLevel): void;
-  /** Resolves when all is written, or cannot be, after `timeoutMs` at the latest. */
-  close(timeoutMs: number): Promise<void>;
+  /**
+   * Resolves when all is written, or cannot be, after `timeoutMs` at the latest; to false if a write waits even then,
+   * which keeps the program from ending in order.
+   */
+  close(timeoutMs: number): Promise<boolean>;
 };
 
 /** Of lines that wait for a reader that lags; some thousands. */
@@ -57,9 +60,7 @@ export function createLogger(
     setLevel: (level) => {
       root.level = level;
     },
-    async close(timeoutMs) {
-      await writer?.close(timeoutMs);
-    },
+    close: (timeoutMs) => writer?.close(timeoutMs) ?? Promise.resolve(true),
   };
 }
 

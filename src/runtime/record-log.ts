@@ -41,6 +41,8 @@ export function createRecordLog(
     get trouble() {
       return writer.trouble;
     },
-    close: (timeoutMs) => writer.close(timeoutMs),
+    async close(timeoutMs) {
+      await writer.close(timeoutMs);
+    },
   };
 }

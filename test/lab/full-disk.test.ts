@@ -16,7 +16,9 @@ it('a log on a full disk loses lines, and goes on with whole ones where it left 
   const linesOf = (): string[] => readFileSync(path, 'latin1').split('\n').slice(0, -1);
   const options = { destination: path, pendingBytesMax: 10_000, gapLine: (lines: number) => `dropped ${lines}\n` };
   const writer = new LineWriter(options, { clock: systemClock });
-  onTestFinished(() => writer.close(1_000));
+  onTestFinished(async () => {
+    await writer.close(1_000);
+  });
   await waitUntil(() => existsSync(path), { timeoutMs: 5_000, what: 'the file is there' });
 
   // All that is left goes to another file.

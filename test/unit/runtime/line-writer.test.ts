@@ -154,7 +154,7 @@ describe('lines to a pipe', () => {
     const writer = start(path);
     writer.write('one\n');
     const startedMs = systemClock.nowMs();
-    await writer.close(300);
+    expect(await writer.close(300)).toBe(true);
     expect(systemClock.nowMs() - startedMs).toBeGreaterThanOrEqual(299);
   });
 
@@ -178,7 +178,7 @@ describe('lines to a pipe', () => {
   it('of a socket, whose writes wait, are given up by closing as well', async () => {
     const child = runWriter(
       '{ descriptor: 1 }',
-      "await writer.close(300); process.kill(process.pid, 'SIGKILL')",
+      "if (!(await writer.close(300))) process.kill(process.pid, 'SIGKILL')",
       'pipe',
     );
     expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
@@ -201,7 +201,9 @@ function runWriter(destination: string, then: string, stdout: 'pipe' | number): 
 function start(destination: string, pendingBytesMax = 1_000_000): LineWriter {
   const options = { destination, pendingBytesMax, gapLine: (lines: number) => `dropped ${lines}\n` };
   const writer = new LineWriter(options, { clock: systemClock });
-  onTestFinished(() => writer.close(1_000));
+  onTestFinished(async () => {
+    await writer.close(1_000);
+  });
   return writer;
 }
 

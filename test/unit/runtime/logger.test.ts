@@ -45,6 +45,15 @@ describe('the log of a program', () => {
     expect(Number(await grownBytes)).toBeLessThan(60_000_000);
   });
 
+  it('says when it cannot be closed, because nobody reads a socket that others write to as well', async () => {
+    const child = runProgram(
+      `for (let i = 0; i < 2_000; i++) log.info({ i }, 'x'.repeat(1_000));
+       if (!(await log.close(200))) process.kill(process.pid, 'SIGTERM');`,
+      'pipe',
+    );
+    expect(await once(child, 'exit')).toEqual([null, 'SIGTERM']);
+  });
+
   it('says how many lines were lost where it goes on', async () => {
     const child = runProgram(
       `for (let i = 0; i < 2_000; i++) log.info({ i }, 'x'.repeat(1_000));
