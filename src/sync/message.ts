@@ -11,6 +11,7 @@ import { isBatch } from './batch.ts';
 import * as limits from './limits.ts';
 import type { Plain } from './plain.ts';
 import { isPlain } from './plain.ts';
+import { isWholeValue } from './wire-check.ts';
 
 export const refuseReasons = ['protocol-version', 'own-name', 'third-node', 'other-peer', 'other'] as const;
 
@@ -154,6 +155,7 @@ function readResponse({ id, ok: isOk, result, error }: Fields): ReturnType<Reade
 
 /** Undefined for bytes that are no msgpack; msgpack's own nil comes out as null. */
 function unpack(payload: Uint8Array): unknown {
+  if (!isWholeValue(payload)) return undefined;
   try {
     return unpackr.unpack(payload);
   } catch {
