@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { formatProblem } from '../config/index.ts';
-import { checkNamedFiles, loadConfig, readKey } from '../config/io/index.ts';
+import { checkNamedFiles, loadConfig, readKey, readSyncKeys } from '../config/io/index.ts';
 import type { Config, Problem } from '../config/index.ts';
 import { TandemNode, nodeOf } from '../node/index.ts';
 import type { Loaded } from '../node/index.ts';
@@ -49,8 +49,8 @@ async function readConfig(path: string): Promise<Result<Loaded, readonly Problem
   const config = loaded.value;
   const problems = await checkNamedFiles(config, path);
   if (problems.length > 0) return fail(problems);
-  const key = config.sync === undefined ? undefined : await readKey(config.sync.keyFile);
-  return ok({ config, key, hmacKeys: await readHmacKeys(config) });
+  const syncKeys = config.sync === undefined ? undefined : await readSyncKeys(config.sync.keyFile);
+  return ok({ config, syncKeys, hmacKeys: await readHmacKeys(config) });
 }
 
 async function readHmacKeys(config: Config): Promise<ReadonlyMap<string, Uint8Array>> {

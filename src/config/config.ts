@@ -27,6 +27,8 @@ export type Config = {
   readonly admin: {
     /** Directory of `<node>.sock`. */
     readonly socket: string;
+    /** Who may open it besides its owner. */
+    readonly group: string | undefined;
     readonly listen: Endpoint | undefined;
   };
   readonly log: {
@@ -128,7 +130,7 @@ export function configOf(file: ConfigFile): Config {
     services: file.services.map(serviceOf),
     resolvers: file.resolvers,
     proxy: file.proxy,
-    admin: { socket: file.admin.socket, listen: file.admin.listen },
+    admin: { socket: file.admin.socket, group: file.admin.group, listen: file.admin.listen },
     log: { level: file.log.level, access: accessLogOf(file.log.access) },
   };
 }

@@ -23,6 +23,9 @@ export type ConfigChange = {
 /** What a running node can take over; the rest of the file is for its next start. */
 const liveSections: ReadonlySet<string> = new Set(['virtualRouters', 'syncGroups', 'services', 'resolvers', 'log']);
 
+/** Outside of these, too: keys can be exchanged while both nodes run. */
+const livePaths: ReadonlySet<string> = new Set(['sync.keyFile']);
+
 /** Changes are told to the log, where secrets have no place. */
 const secretKeys: ReadonlySet<string> = new Set(['simplePassword']);
 
@@ -47,7 +50,7 @@ export function formatChange({ path, kind, before = 'none', after = 'none' }: Co
 
 /** Whether a change has to wait for the node's next start. */
 export function needsRestart({ path }: ConfigChange): boolean {
-  return !liveSections.has(path.split('.', 1)[0] ?? '');
+  return !livePaths.has(path) && !liveSections.has(path.split('.', 1)[0] ?? '');
 }
 
 function diff(path: string, before: unknown, after: unknown): readonly ConfigChange[] {

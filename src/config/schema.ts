@@ -48,7 +48,7 @@ const sync = section(
   {
     port: integer('TCP port on the sync addresses.', 1, 65_535, 7400).prefault(7400),
     keyFile: absolutePath(
-      'File with the key that both nodes share: 32 to 4096 bytes, mode 0600. `openssl rand -hex 32` makes one.',
+      'File with the key that both nodes share, or two, one per line; mode 0600. `openssl rand -hex 32` makes one.',
       '/etc/tandem/sync.key',
     ),
     heartbeat: duration(
@@ -143,6 +143,10 @@ export const fileSchema = section(
           'Directory of the UNIX socket `<node>.sock`, which the commands talk to.',
           '/run/tandem',
         ).prefault('/run/tandem'),
+        group: name(
+          "Group of this host whose members may operate the node. Default: none, the node's own user only.",
+          'tandem',
+        ).optional(),
         listen: endpoint(
           'Address and port of the read-only metrics and status. Default: none.',
           '127.0.0.1:9600',

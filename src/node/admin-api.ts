@@ -1,15 +1,15 @@
 /**
- * The operator's door: HTTP/JSON on a UNIX socket that only its owner may open. The same status is served read-only,
- * without anything that changes the node, on `admin.listen` for monitoring.
+ * The operator's door: HTTP/JSON on a UNIX socket that only its owner may open, and a group if there is one for it. The
+ * same status is served read-only, without anything that changes the node, on `admin.listen` for monitoring.
  */
-import { chmod, mkdir, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
-import { dirname } from 'node:path';
+import { rm } from 'node:fs/promises';
+import type { Server } from 'node:http';
 import { fastify } from 'fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyHttpOptions, FastifyInstance } from 'fastify';
 import { OperatorError } from '../runtime/index.ts';
-import type { Clock, Service } from '../runtime/index.ts';
+import type { Clock, Native, Service } from '../runtime/index.ts';
 import type { NewServer } from './added-servers.ts';
+import { adminGroupId, listenPrivately, prepareSocket } from './admin-socket.ts';
 import type { EventLog, NodeEvent } from './events.ts';
 import type { ServerAction } from './overrides.ts';
 import type { ReloadReport, ReloadRequest } from './reloader.ts';
@@ -42,6 +42,8 @@ export type NodeControl = {
 
 export type AdminOptions = {
   readonly socketPath: string;
+  /** Whose members may open it as well. */
+  readonly group: string | undefined;
   readonly listen: { readonly address: string; readonly port: number } | undefined;
 };
 
@@ -49,19 +51,39 @@ export type AdminOptions = {
 const bodyBytesMax = 16_384;
 const longPollMs = 25_000;
 
+/**
+ * The read-only port is in reach of whoever is on its network. Scrapers come every few seconds, a few of them, and take
+ * what they asked for; who does not has a connection taken from it, and cannot take it from others for long.
+ */
+const readOnlyLimits = {
+  connectionsMax: 64,
+  headerBytesMax: 8_192,
+  headersTimeoutMs: 5_000,
+  requestTimeoutMs: 10_000,
+  /** Without a byte in either direction. */
+  silenceMs: 10_000,
+  keepAliveMs: 75_000,
+  checkEveryMs: 1_000,
+};
+
 export class AdminApi implements Service {
   readonly name = 'admin API';
   readonly #options: AdminOptions;
   readonly #control: NodeControl;
   readonly #events: EventLog;
   readonly #clock: Clock;
+  readonly #native: Native;
   readonly #servers: FastifyInstance[] = [];
 
-  constructor(options: AdminOptions, dependencies: { control: NodeControl; events: EventLog; clock: Clock }) {
+  constructor(
+    options: AdminOptions,
+    dependencies: { control: NodeControl; events: EventLog; clock: Clock; native: Native },
+  ) {
     this.#options = options;
     this.#control = dependencies.control;
     this.#events = dependencies.events;
     this.#clock = dependencies.clock;
+    this.#native = dependencies.native;
   }
 
   async start(): Promise<void> {
@@ -80,33 +102,34 @@ export class AdminApi implements Service {
   }
 
   async #startOnSocket(): Promise<void> {
-    const path = this.#options.socketPath;
-    await makeDirectory(dirname(path));
-    if (await isAnswering(path)) {
-      throw new OperatorError('ALREADY_RUNNING', `a node is running already on ${path}`, 'stop it, or choose --node');
-    }
-    // What is left is the socket of a node that was killed.
-    await rm(path, { force: true });
+    const { socketPath: path, group } = this.#options;
+    const groupId = group === undefined ? undefined : adminGroupId(group, this.#native);
+    await prepareSocket(path);
     const server = this.#createServer();
     this.#addReadRoutes(server);
     this.#addWriteRoutes(server);
     this.#addReload(server);
     this.#addSticks(server);
     this.#addServers(server);
-    // The socket must never be open to others, not even for the moment between bind and chmod.
-    const previousMask = process.umask(0o177);
-    try {
-      await server.listen({ path });
-    } catch (cause) {
-      throw socketError(path, cause);
-    } finally {
-      process.umask(previousMask);
-    }
-    await chmod(path, 0o600);
+    await listenPrivately(path, groupId, () => server.listen({ path }));
   }
 
   async #startReadOnly(listen: { address: string; port: number }): Promise<void> {
-    const server = this.#createServer();
+    const server = this.#createServer({
+      connectionTimeout: readOnlyLimits.silenceMs,
+      requestTimeout: readOnlyLimits.requestTimeoutMs,
+      keepAliveTimeout: readOnlyLimits.keepAliveMs,
+      http: {
+        headersTimeout: readOnlyLimits.headersTimeoutMs,
+        maxHeaderSize: readOnlyLimits.headerBytesMax,
+        connectionsCheckingInterval: readOnlyLimits.checkEveryMs,
+      },
+    });
+    server.server.maxConnections = readOnlyLimits.connectionsMax;
+    server.addHook('onRequest', async ({ method }, reply) => {
+      if (method === 'GET' || method === 'HEAD') return;
+      await reply.code(405).header('allow', 'GET, HEAD').send({ error: 'this port is for reading' });
+    });
     this.#addReadRoutes(server);
     try {
       await server.listen({ host: listen.address, port: listen.port });
@@ -121,9 +144,9 @@ export class AdminApi implements Service {
     }
   }
 
-  #createServer(): FastifyInstance {
+  #createServer(limits: FastifyHttpOptions<Server> = {}): FastifyInstance {
     // Connections that are kept alive would hold up the end of the process.
-    const server = fastify({ logger: false, bodyLimit: bodyBytesMax, forceCloseConnections: true });
+    const server = fastify({ ...limits, logger: false, bodyLimit: bodyBytesMax, forceCloseConnections: true });
     server.setErrorHandler((error, _request, reply) => {
       if (error instanceof OperatorError) return reply.code(409).send({ error: error.message, mend: error.mend });
       const status = (error as { statusCode?: number }).statusCode ?? 500;
@@ -290,29 +313,3 @@ const serverSchema = {
     },
   },
 };
-
-async function makeDirectory(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o755 });
-  } catch (cause) {
-    throw socketError(path, cause);
-  }
-}
-
-function socketError(path: string, cause: unknown): OperatorError {
-  const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
-  return new OperatorError('ADMIN_SOCKET', `admin.socket ${path}: ${code}`, 'name a directory that can be written', {
-    cause,
-  });
-}
-
-function isAnswering(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
-}

@@ -16,6 +16,7 @@ import { OperatorControl } from './operator-control.ts';
 import { PeerLink } from './peer-link.ts';
 import { answerPeer } from './peer-requests.ts';
 import { PreemptGate } from './preempt-gate.ts';
+import { MainPrivileges, mainCapabilities } from './privileges.ts';
 import { Reconfiguration, settingsOf } from './reconfiguration.ts';
 import type { Settings } from './reconfiguration.ts';
 import { Reloader } from './reloader.ts';
@@ -69,6 +70,7 @@ export class NodeParts {
   readonly reconfiguration: Reconfiguration;
   readonly reloader: Reloader;
   readonly admin: AdminApi;
+  readonly privileges: MainPrivileges;
 
   constructor(options: TandemNodeOptions, { onFailed }: NodePartsEvents) {
     const { config, identity } = options;
@@ -129,6 +131,10 @@ export class NodeParts {
     this.reconfiguration = new Reconfiguration(settings, this);
     this.reloader = this.#createReloader(options);
     this.admin = this.#createAdmin(config);
+    this.privileges = new MainPrivileges(mainCapabilities(config.sync?.port), {
+      native: loadNative(),
+      logger: this.logger,
+    });
   }
 
   get #inForce(): Settings {
@@ -149,10 +155,10 @@ export class NodeParts {
 
   #createPeer({ loaded, hash }: Settings, bootId: string, state: ReplicatedState) {
     const { self, peer } = this.#identity;
-    const { config, key } = loaded;
-    if (peer === undefined || config.sync === undefined || key === undefined) return undefined;
+    const { config, syncKeys: keys } = loaded;
+    if (peer === undefined || config.sync === undefined || keys === undefined) return undefined;
     return new PeerLink(
-      { self, peer, sync: config.sync, key, configHash: hash, bootId, heartbeatPaceMs: heartbeatPaceMs(config) },
+      { self, peer, sync: config.sync, keys, configHash: hash, bootId, heartbeatPaceMs: heartbeatPaceMs(config) },
       {
         ...this.#shared,
         random: systemRandom,
@@ -226,8 +232,9 @@ export class NodeParts {
       failover: this.#failover,
       reloader: this.reloader,
     });
-    const options = { socketPath: join(admin.socket, `${name}.sock`), listen: admin.listen };
-    return new AdminApi(options, { control, events: this.events, clock: systemClock });
+    const { socket, group, listen } = admin;
+    const options = { socketPath: join(socket, `${name}.sock`), group, listen };
+    return new AdminApi(options, { control, events: this.events, clock: systemClock, native: loadNative() });
   }
 
   #onHealth(router: string, { priority, faults }: RouterHealth): void {

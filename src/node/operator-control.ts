@@ -9,6 +9,7 @@ import { renderMetrics } from './metrics.ts';
 import type { ServerAction } from './overrides.ts';
 import type { PeerLink } from './peer-link.ts';
 import type { Settings } from './reconfiguration.ts';
+import { privilegesOf } from './privileges.ts';
 import type { Reloader, ReloadReport, ReloadRequest } from './reloader.ts';
 import type { ServiceManager } from './service-manager.ts';
 import type { FailoverReport, StatusDocument, VirtualRouterStatus } from './status-document.ts';
@@ -45,6 +46,7 @@ export class OperatorControl implements NodeControl {
     const { clock, services, vrrp, peer } = this.#ports;
     const [virtualRouters, serviceStatuses] = await Promise.all([this.#routers(), services.status()]);
     const { loaded, hash } = this.#ports.settings();
+    const processes = [vrrp.process, ...services.processes];
     const document: StatusDocument = {
       node: this.#node,
       version,
@@ -54,10 +56,11 @@ export class OperatorControl implements NodeControl {
       virtualRouters,
       peer: peer?.status(),
       services: serviceStatuses,
-      processes: [vrrp.process, ...services.processes],
+      processes,
       accepting: services.accepting,
       accessLog: services.accessLog,
       realtime: vrrp.realtime,
+      privileges: privilegesOf(processes, loaded.config.sync?.port),
       warnings: [],
     };
     return { ...document, warnings: [...warningsOf(document), ...configWarnings(loaded.config)] };

@@ -3,7 +3,7 @@ import type { NodeConfig, SyncConfig } from '../config/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Logger, Random, Service } from '../runtime/index.ts';
 import { SyncLink, SyncRequestError } from '../sync/io/index.ts';
-import type { LostHow, SyncState } from '../sync/io/index.ts';
+import type { LostHow, SyncKeys, SyncState } from '../sync/io/index.ts';
 import type { Plain } from '../sync/index.ts';
 import type { EventLog } from './events.ts';
 import type { Mastership, PeerLoss, RouterRole } from './mastership.ts';
@@ -14,7 +14,7 @@ export type PeerLinkOptions = {
   readonly self: NodeConfig;
   readonly peer: NodeConfig;
   readonly sync: SyncConfig;
-  readonly key: Uint8Array;
+  readonly keys: SyncKeys;
   readonly configHash: string;
   readonly bootId: string;
   /** How often this node tells the peer that it is there. */
@@ -56,7 +56,7 @@ export class PeerLink implements Service {
   #malformedNotices = 0;
 
   constructor(options: PeerLinkOptions, ports: PeerLinkPorts) {
-    const { self, peer, sync, key, configHash, bootId, heartbeatPaceMs } = options;
+    const { self, peer, sync, keys, configHash, bootId, heartbeatPaceMs } = options;
     const { clock, logger, random, state } = ports;
     this.name = peer.name;
     this.#ports = ports;
@@ -66,7 +66,7 @@ export class PeerLink implements Service {
         self: { name: self.name, address: self.syncAddress },
         peer: { name: peer.name, address: peer.syncAddress },
         port: sync.port,
-        key,
+        keys,
         heartbeatMs: sync.heartbeatMs,
         paceMs: heartbeatPaceMs,
         configHash,
@@ -119,6 +119,11 @@ export class PeerLink implements Service {
 
   setHeartbeatPace(heartbeatPaceMs: number): void {
     this.#link.setPace(heartbeatPaceMs);
+  }
+
+  /** What the next connection is made with; the one that stands is not touched. */
+  setKeys(keys: SyncKeys): void {
+    this.#link.setKeys(keys);
   }
 
   /** Throws OperatorError with the peer's refusal, or with why it could not be asked. */

@@ -29,12 +29,12 @@ export type ReconfigurableParts = {
   readonly trackers: Pick<Trackers, 'reconfigure'>;
   readonly vrrp: Pick<VrrpManager, 'reconfigure'>;
   readonly healthPolicy: Pick<HealthPolicy, 'reconfigure'> | undefined;
-  readonly peer: Pick<PeerLink, 'setConfigHash' | 'setHeartbeatPace'> | undefined;
+  readonly peer: Pick<PeerLink, 'setConfigHash' | 'setHeartbeatPace' | 'setKeys'> | undefined;
 };
 
-export function settingsOf({ config, key, hmacKeys }: Loaded, identity: NodeIdentity): Settings {
+export function settingsOf({ config, syncKeys, hmacKeys }: Loaded, identity: NodeIdentity): Settings {
   return {
-    loaded: { config, key, hmacKeys },
+    loaded: { config, syncKeys, hmacKeys },
     routers: routerSpecs(config, identity, hmacKeys),
     hash: configHash(config),
   };
@@ -68,6 +68,7 @@ export class Reconfiguration {
     logger.setLevel(next.loaded.config.log.level);
     peer?.setConfigHash(next.hash);
     peer?.setHeartbeatPace(heartbeatPaceMs(next.loaded.config));
+    if (next.loaded.syncKeys !== undefined) peer?.setKeys(next.loaded.syncKeys);
   }
 
   async #putBack(before: Settings, next: Settings): Promise<void> {

@@ -7,6 +7,7 @@ import type { Config, ConfigChange, Problem } from '../config/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Logger } from '../runtime/index.ts';
 import type { Result } from '../base/index.ts';
+import type { SyncKeys } from '../sync/io/index.ts';
 import type { EventLog } from './events.ts';
 import type { RouterState } from './status-document.ts';
 import { identityChanges } from './router-plan.ts';
@@ -16,8 +17,8 @@ import type { Keys, NodeIdentity } from './settings.ts';
 /** What a node is configured by: the file, and the files that it names. */
 export type Loaded = {
   readonly config: Config;
-  /** The sync key; undefined on a single node. */
-  readonly key: Uint8Array | undefined;
+  /** Of the sync link; undefined on a single node. */
+  readonly syncKeys: SyncKeys | undefined;
   /** The content of every HMAC key file. */
   readonly hmacKeys: Keys;
 };
@@ -152,10 +153,9 @@ export class Reloader {
 function changesOf(before: Loaded, next: Loaded): readonly ConfigChange[] {
   const changes = diffConfig(before.config, next.config);
   const keyFiles = [...next.hmacKeys].filter(([file, key]) => !isSameKey(before.hmacKeys.get(file) ?? key, key));
-  const isOtherSyncKey = before.key !== undefined && next.key !== undefined && !isSameKey(before.key, next.key);
   return [
     ...changes,
-    ...(isOtherSyncKey ? [otherContent('sync.keyFile')] : []),
+    ...(areSameKeys(before.syncKeys, next.syncKeys) ? [] : [otherContent('sync.keyFile')]),
     ...keyFiles.flatMap(([file]) =>
       next.config.virtualRouters
         .filter(({ hmac }) => hmac?.keys.some(({ keyFile }) => keyFile === file))
@@ -166,6 +166,12 @@ function changesOf(before: Loaded, next: Loaded): readonly ConfigChange[] {
 
 function otherContent(path: string): ConfigChange {
   return { path, kind: 'changed', before: 'the key that was read', after: 'another key in the same file' };
+}
+
+/** The order counts: the first is the one to use. */
+function areSameKeys(before: SyncKeys | undefined, next: SyncKeys | undefined): boolean {
+  if (before === undefined || next === undefined) return true;
+  return before.length === next.length && before.every((key, index) => isSameKey(key, next[index] ?? key));
 }
 
 function isSameKey(a: Uint8Array, b: Uint8Array): boolean {

@@ -17,6 +17,8 @@ export type StatusDocument = {
   /** Undefined where none is written. */
   readonly accessLog: AccessLogStatus | undefined;
   readonly realtime: RealtimeStatus | undefined;
+  /** Of every process that runs. */
+  readonly privileges: readonly PrivilegeStatus[];
   /** What an operator should look at, one sentence each; empty when all is well. */
   readonly warnings: readonly string[];
 };
@@ -234,6 +236,17 @@ export type ProcessStatus = {
   readonly name: string;
   readonly pid: number | undefined;
   readonly restarts: number;
+};
+
+/** Capabilities, "CAP_NET_ADMIN". */
+export type PrivilegeStatus = {
+  /** "node", "vrrp", "worker 1". */
+  readonly process: string;
+  readonly held: readonly string[];
+  /** Needed, and not held. */
+  readonly missing: readonly string[];
+  /** Held, and not needed: it could not be given up, or the process has only just begun. */
+  readonly surplus: readonly string[];
 };
 
 /** Whether the vrrp process got what makes it punctual: "yes", or the errno name that the kernel answered. */

@@ -66,10 +66,12 @@ export class TandemNode {
 
   async #start(): Promise<void> {
     const { self } = this.#options.identity;
-    const { logger, events, admin, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy } = this.#parts;
+    const { logger, events, admin, privileges, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy } =
+      this.#parts;
     await requireOwnAddress(self);
     for (const warning of configWarnings(this.#options.config)) logger.warn({}, warning);
-    const parts = [admin, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy];
+    // The admin socket may be given to a group, which needs more than all that follows.
+    const parts = [admin, privileges, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy];
     await this.#lifecycle.start(parts.filter((part) => part !== undefined));
     logger.info({ version, configHash: this.#parts.reconfiguration.inForce.hash }, 'node is running');
     events.add('node', `${self.name} is running tandem ${version}`);

@@ -3,7 +3,15 @@
  * and serves nobody; what it does it reports to the main process. When that one is gone, it gives everything up.
  */
 import { parseIp } from '../base/index.ts';
-import { OperatorError, PreciseClock, errnoName, keepCompiledCode, loadNative } from '../runtime/index.ts';
+import {
+  OperatorError,
+  PreciseClock,
+  errnoName,
+  keepCapabilities,
+  keepCompiledCode,
+  loadNative,
+} from '../runtime/index.ts';
+import { vrrpCapabilities } from './privileges.ts';
 import { Rehearsal, Reports, Routers, routerOptions } from './routers/index.ts';
 import type { ConfiguredRouter, VrrpCommand } from './vrrp-protocol.ts';
 
@@ -84,6 +92,8 @@ async function configure(specs: readonly ConfiguredRouter[]): Promise<void> {
   await startRehearsal(specs);
   const fifo = native.scheduleFifo(fifoPriority);
   const locked = native.lockMemory();
+  // Both were the last use of theirs; what could not be given up is seen in the status.
+  keepCapabilities(native, vrrpCapabilities, { isFinal: true });
   try {
     await routers.start(specs);
   } catch (error) {

@@ -2,6 +2,7 @@ import type {
   AcceptingStatus,
   AccessLogStatus,
   PeerStatus,
+  PrivilegeStatus,
   RealtimeStatus,
   StatusDocument,
   VirtualRouterStatus,
@@ -16,6 +17,7 @@ export function warningsOf(status: StatusDocument): readonly string[] {
     ...acceptingWarnings(status.accepting),
     ...accessLogWarnings(status.accessLog),
     ...realtimeWarnings(status.realtime),
+    ...privilegeWarnings(status.privileges),
   ];
 }
 
@@ -89,4 +91,12 @@ function realtimeWarnings(realtime: RealtimeStatus | undefined): string[] {
     ...(fifoScheduling === 'yes' ? [] : [`no SCHED_FIFO (${fifoScheduling}): a busy machine delays adverts`]),
     ...(lockedMemory === 'yes' ? [] : [`memory is not locked (${lockedMemory}): what is swapped out delays adverts`]),
   ];
+}
+
+/** A worker without its capabilities fails where it needs them, and says so there. */
+function privilegeWarnings(privileges: readonly PrivilegeStatus[]): string[] {
+  return privileges.flatMap(({ process, missing, surplus }) => [
+    ...(process !== 'vrrp' || missing.length === 0 ? [] : [`${process} lacks ${missing.join(', ')}`]),
+    ...(surplus.length === 0 ? [] : [`${process} holds more than it needs: ${surplus.join(', ')}`]),
+  ]);
 }

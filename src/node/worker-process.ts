@@ -2,7 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { ProxyWorker, SharedCounts, relayDefaults, warmUp } from '../proxy/io/index.ts';
 import type { WorkerCommand, WorkerReport } from '../proxy/index.ts';
-import { createCallbackLogger, keepCompiledCode, loadNative, systemClock, systemRandom } from '../runtime/index.ts';
+import {
+  createCallbackLogger,
+  keepCapabilities,
+  keepCompiledCode,
+  loadNative,
+  systemClock,
+  systemRandom,
+} from '../runtime/index.ts';
+import { workerCapabilities } from './privileges.ts';
 
 /** Kept back for listeners, the poller, IPC, and for whatever Node opens in between; at most half of all. */
 const descriptorsReserved = 128;
@@ -12,6 +20,8 @@ const options = {
   connectionsMax: connectionsWith(descriptorLimit()),
 };
 const native = loadNative();
+// What could not be given up is seen in the status.
+keepCapabilities(native, workerCapabilities, { isFinal: true });
 const dependencies = { native, clock: systemClock, random: systemRandom };
 // The shared memory is the first descriptor behind the channel to the main process, then come the workers' bells.
 const memoryFd = 4;

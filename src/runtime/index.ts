@@ -12,6 +12,8 @@ export { createRecordLog } from './record-log.ts';
 export type { Service } from './lifecycle.ts';
 export { Lifecycle } from './lifecycle.ts';
 export { OperatorError } from './operator-error.ts';
+export type { Capability } from './capabilities.ts';
+export { heldCapabilities, keepCapabilities } from './capabilities.ts';
 export type { Native, PollerHandle } from './native.ts';
 export { epoll, errno, errnoName, loadNative } from './native.ts';
 export type { CommandOptions, CommandResult } from './command.ts';

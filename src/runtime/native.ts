@@ -66,6 +66,13 @@ export type Native = {
   scheduleFifo(priority: number): number;
   /** Keeps code, libraries, stack and malloc's heap in memory, but not V8's: see process.c. Needs CAP_IPC_LOCK. */
   lockMemory(): number;
+  /**
+   * Leaves every thread no more than the capabilities of the mask (bits 0..31); `isFinal` (1 or 0): of what is given up
+   * nothing can be had again, by starting a program either. -ETIMEDOUT: a thread blocks all signals.
+   */
+  limitCapabilities(mask: number, isFinal: number): number;
+  /** The number of a group of this host; -ENOENT if there is none of that name. */
+  groupId(name: string): number;
   /** A memory file without a name, all zeros, for processes that inherit it; pages that nobody touches cost nothing. */
   memoryOpen(bytes: number): number;
   /** The file's bytes as this process's memory, shared with every other one that maps it. */

@@ -1,3 +1,3 @@
-export { keyFilesOf, readKey } from './key-file.ts';
+export { keyFilesOf, readKey, readSyncKeys } from './key-file.ts';
 export { loadConfig } from './load.ts';
 export { checkNamedFiles } from './named-files.ts';

@@ -2,11 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import { configWarnings } from '../../config/index.ts';
 import type { Config } from '../../config/index.ts';
-import { keyFilesOf, readKey } from '../../config/io/index.ts';
-import { OperatorError } from '../../runtime/index.ts';
+import { keyFilesOf, readKey, readSyncKeys } from '../../config/io/index.ts';
+import { OperatorError, loadNative } from '../../runtime/index.ts';
+import { adminGroupId } from '../admin-socket.ts';
 import type { NodeIdentity } from '../settings.ts';
 import { checkPeer, checkPorts } from './endpoints.ts';
 import { checkAccessLog } from './files.ts';
+import { keyId } from '../../sync/io/index.ts';
+import type { SyncKeys } from '../../sync/io/index.ts';
 import { doubtful, failing, well } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkNetwork } from './network.ts';
@@ -20,6 +23,7 @@ export async function examine(config: Config, identity: NodeIdentity): Promise<r
     ...checkPrivileges(config, status, limits),
     ...(await checkKeys(config)),
     ...(await checkAccessLog(config)),
+    ...checkAdminGroup(config),
     ...(await checkNetwork(config, identity)),
     ...(await checkPorts(config, identity)),
     ...(await checkPeer(config, identity)),
@@ -28,10 +32,22 @@ export async function examine(config: Config, identity: NodeIdentity): Promise<r
   ];
 }
 
+function checkAdminGroup({ admin: { group } }: Config): readonly Finding[] {
+  if (group === undefined) return [];
+  try {
+    adminGroupId(group, loadNative());
+    return [well('admin', `the group ${group} may use the admin socket`)];
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    return [failing('admin', error.message, error.mend)];
+  }
+}
+
 function checkKeys(config: Config): Promise<readonly Finding[]> {
   return Promise.all(
-    keyFilesOf(config).map(async ({ keyFile }) => {
+    keyFilesOf(config).map(async ({ path, keyFile }) => {
       try {
+        if (path[0] === 'sync') return syncKeysFinding(keyFile, await readSyncKeys(keyFile));
         await readKey(keyFile);
         return well('key', keyFile);
       } catch (error) {
@@ -40,4 +56,9 @@ function checkKeys(config: Config): Promise<readonly Finding[]> {
       }
     }),
   );
+}
+
+/** The ids are the same on both nodes where the keys are. */
+function syncKeysFinding(keyFile: string, keys: SyncKeys): Finding {
+  return well('key', `${keyFile}: ${keys.map(keyId).join(', then ')}`);
 }

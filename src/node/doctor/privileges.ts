@@ -1,8 +1,7 @@
 /** What this process may do; the node will run as the same user. */
 import type { Config } from '../../config/index.ts';
-import { OperatorError, errnoName, loadNative } from '../../runtime/index.ts';
-import { hasCapability } from './capabilities.ts';
-import type { Capability } from './capabilities.ts';
+import { OperatorError, errnoName, heldCapabilities, loadNative } from '../../runtime/index.ts';
+import type { Capability } from '../../runtime/index.ts';
 import { doubtful, failing, well } from './finding.ts';
 import type { Finding } from './finding.ts';
 
@@ -12,7 +11,8 @@ const descriptorsWanted = 65_536;
 
 /** `status` and `limits` are the texts of the files of these names in /proc/self. */
 export function checkPrivileges(config: Config, status: string, limits: string): readonly Finding[] {
-  const has = (capability: Capability): boolean => hasCapability(status, capability);
+  const held = heldCapabilities(status);
+  const has = (capability: Capability): boolean => held.includes(capability);
   const required = (['CAP_NET_ADMIN', 'CAP_NET_RAW'] as const).map((capability) =>
     has(capability) ? well('privilege', capability) : failing('privilege', `no ${capability}`, grant),
   );

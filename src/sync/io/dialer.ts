@@ -4,13 +4,13 @@ import { connect } from 'node:tls';
 import type { Clock, Random, Timer } from '../../runtime/index.ts';
 import { backoffMs } from '../index.ts';
 import { clientPskOptions, handshakeFailure, handshakeTimeoutMs } from './psk.ts';
+import type { SyncKeys } from './psk.ts';
 
 export type DialerOptions = {
-  readonly selfName: string;
   readonly selfAddress: string;
   readonly peerAddress: string;
   readonly port: number;
-  readonly key: Uint8Array;
+  readonly keys: SyncKeys;
 };
 
 export type DialerDependencies = {
@@ -26,6 +26,7 @@ export type DialerDependencies = {
 export class Dialer {
   readonly #options: DialerOptions;
   readonly #dependencies: DialerDependencies;
+  #keys: SyncKeys;
   #failures = 0;
   #retryTimer: Timer | undefined;
   #attempt: TLSSocket | undefined;
@@ -34,6 +35,7 @@ export class Dialer {
   constructor(options: DialerOptions, dependencies: DialerDependencies) {
     this.#options = options;
     this.#dependencies = dependencies;
+    this.#keys = options.keys;
   }
 
   start(): void {
@@ -44,6 +46,11 @@ export class Dialer {
     this.#isStopped = true;
     this.#retryTimer?.cancel();
     this.#attempt?.destroy();
+  }
+
+  /** For the attempts to come. */
+  setKeys(keys: SyncKeys): void {
+    this.#keys = keys;
   }
 
   /** The connection works: the next loss is answered quickly. */
@@ -60,9 +67,9 @@ export class Dialer {
   }
 
   #dial(): void {
-    const { selfName, selfAddress, peerAddress, port, key } = this.#options;
+    const { selfAddress, peerAddress, port } = this.#options;
     const target: TcpSocketConnectOpts = { host: peerAddress, port, localAddress: selfAddress };
-    const socket = connect({ ...clientPskOptions(key, selfName), ...target });
+    const socket = connect({ ...clientPskOptions(this.#keys), ...target });
     this.#attempt = socket;
     const timeout = this.#dependencies.clock.after(handshakeTimeoutMs, () => fail('handshake-timeout'));
     let isDecided = false;

@@ -14,6 +14,7 @@ import type { ConnectionEnd } from './connection.ts';
 import { PeerConnection } from './connection.ts';
 import { Dialer } from './dialer.ts';
 import { Listener, requireLocalAddress } from './listener.ts';
+import type { SyncKeys } from './psk.ts';
 import { PendingRequests, SyncRequestError } from './pending-requests.ts';
 
 export type SyncLinkOptions = {
@@ -21,8 +22,8 @@ export type SyncLinkOptions = {
   readonly peer: { readonly name: string; readonly address: string };
   /** Where the listening node listens. */
   readonly port: number;
-  /** The secret that both nodes share; 16 to 256 bytes. */
-  readonly key: Uint8Array;
+  /** The secrets that this node shares with its peer, 16 to 256 bytes each; they have one in common. */
+  readonly keys: SyncKeys;
   readonly heartbeatMs: number;
   /** How often it tells the peer that it is there, until `setPace`: at most `heartbeatMs`. */
   readonly paceMs: number;
@@ -101,14 +102,14 @@ export class SyncLink implements Service {
     this.#dependencies = dependencies;
     this.#configHash = options.configHash;
     this.#paceMs = options.paceMs;
-    const { self, peer, port, key } = options;
-    assert(key.length >= 16 && key.length <= 256, 'a sync key of 16 to 256 bytes');
+    const { self, peer, port, keys } = options;
+    assertKeys(keys);
     const { clock, random } = dependencies;
     const onSocket = (socket: TLSSocket): void => this.#greet(socket);
-    const addresses = { selfAddress: self.address, peerAddress: peer.address, port, key };
+    const addresses = { selfAddress: self.address, peerAddress: peer.address, port, keys };
     if (self.name < peer.name) {
       const onFailure = (reason: string): void => this.#noteUnreachable(reason);
-      this.#dialer = new Dialer({ ...addresses, selfName: self.name }, { clock, random, onSocket, onFailure });
+      this.#dialer = new Dialer(addresses, { clock, random, onSocket, onFailure });
     } else {
       const onTurnedAway = (reason: string): void => this.#noteTurnedAway(reason);
       this.#listener = new Listener(addresses, { clock, onSocket, onTurnedAway });
@@ -167,6 +168,13 @@ export class SyncLink implements Service {
   /** How often the peer is told from its next heartbeat on that this node is there: at most `heartbeatMs`. */
   setPace(paceMs: number): void {
     this.#paceMs = paceMs;
+  }
+
+  /** For connections to come: the one that stands stays as it is. */
+  setKeys(keys: SyncKeys): void {
+    assertKeys(keys);
+    this.#dialer?.setKeys(keys);
+    this.#listener?.setKeys(keys);
   }
 
   /** The peer says that it has another configuration. */
@@ -330,6 +338,10 @@ export class SyncLink implements Service {
     this.#toldState = news;
     this.#dependencies.onStateChanged(this.state());
   }
+}
+
+function assertKeys(keys: SyncKeys): void {
+  for (const key of keys) assert(key.length >= 16 && key.length <= 256, 'a sync key of 16 to 256 bytes');
 }
 
 function lostHow(end: ConnectionEnd): LostHow {

@@ -7,12 +7,13 @@ import type { Clock } from '../../runtime/index.ts';
 import { OperatorError } from '../../runtime/index.ts';
 import { Admission } from '../index.ts';
 import { handshakeFailure, serverPskOptions } from './psk.ts';
+import type { SyncKeys } from './psk.ts';
 
 export type ListenerOptions = {
   readonly selfAddress: string;
   readonly peerAddress: string;
   readonly port: number;
-  readonly key: Uint8Array;
+  readonly keys: SyncKeys;
 };
 
 export type ListenerDependencies = {
@@ -29,7 +30,8 @@ export class Listener {
   readonly #dependencies: ListenerDependencies;
   readonly #admission: Admission;
   readonly #server: Server;
-  readonly #tlsServer: TlsServer;
+  /** Without a port of its own; another one for other keys. */
+  #tlsServer: TlsServer;
   readonly #sockets = new Set<Socket>();
   /** The peer's ports of connections that are not through with handshake and greeting. */
   readonly #halfOpen = new Set<number | undefined>();
@@ -39,7 +41,7 @@ export class Listener {
     this.#dependencies = dependencies;
     this.#admission = new Admission(options.peerAddress);
     this.#server = createServer({ noDelay: true });
-    this.#tlsServer = createTlsServer(serverPskOptions(options.key));
+    this.#tlsServer = this.#createTlsServer(options.keys);
   }
 
   /** The port that is listened on, once started. */
@@ -51,12 +53,6 @@ export class Listener {
   /** Throws OperatorError when the address cannot be listened on. */
   async start(): Promise<void> {
     this.#server.on('connection', (socket) => this.#admit(socket));
-    this.#tlsServer.on('secureConnection', (socket) => this.#dependencies.onSocket(socket));
-    this.#tlsServer.on('tlsClientError', (error, socket) => {
-      // Node leaves a socket whose handshake failed or took too long to whoever listens here.
-      socket.destroy();
-      this.#dependencies.onTurnedAway(handshakeFailure(error));
-    });
     await listen(this.#server, this.#options.selfAddress, this.#options.port);
   }
 
@@ -67,9 +63,25 @@ export class Listener {
     await closed;
   }
 
+  /** For the handshakes to come. */
+  setKeys(keys: SyncKeys): void {
+    this.#tlsServer = this.#createTlsServer(keys);
+  }
+
   /** The connection has been accepted as the peer's. */
   greeted(socket: TLSSocket): void {
     this.#halfOpen.delete(socket.remotePort);
+  }
+
+  #createTlsServer(keys: SyncKeys): TlsServer {
+    const server = createTlsServer(serverPskOptions(keys));
+    server.on('secureConnection', (socket) => this.#dependencies.onSocket(socket));
+    server.on('tlsClientError', (error, socket) => {
+      // Node leaves a socket whose handshake failed or took too long to whoever listens here.
+      socket.destroy();
+      this.#dependencies.onTurnedAway(handshakeFailure(error));
+    });
+    return server;
   }
 
   #admit(socket: Socket): void {

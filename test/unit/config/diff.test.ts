@@ -95,7 +95,8 @@ describe('the difference of two configurations', () => {
 
   test.each([
     ['nodes', 'address: 10.9.0.12', 'address: 10.9.0.13', true],
-    ['sync', 'keyFile: /etc/tandem/sync.key', 'keyFile: /etc/tandem/other.key', true],
+    ['sync', 'keyFile: /etc/tandem/sync.key', 'keyFile: /etc/tandem/sync.key\n  port: 7401', true],
+    ['sync', 'keyFile: /etc/tandem/sync.key', 'keyFile: /etc/tandem/other.key', false],
     ['admin', 'services:', 'admin: {socket: /run/other}\nservices:', true],
     ['proxy', 'services:', 'proxy: {workers: 3}\nservices:', true],
     ['log', 'services:', 'log: {level: debug}\nservices:', false],

@@ -81,7 +81,7 @@ describe('a correct file', () => {
       ],
       resolvers: [],
       proxy: { workers: 'auto' },
-      admin: { socket: '/run/tandem', listen: undefined },
+      admin: { socket: '/run/tandem', group: undefined, listen: undefined },
       log: { level: 'info' },
     });
   });
@@ -209,7 +209,7 @@ log: {level: debug}
     });
     expect(config.services[1]?.check).toBeUndefined();
     expect(config.proxy.workers).toBe(64);
-    expect(config.admin).toEqual({ socket: '/tmp/t', listen: { address: '::1', port: 9_600 } });
+    expect(config.admin).toEqual({ socket: '/tmp/t', group: undefined, listen: { address: '::1', port: 9_600 } });
     expect(config.log.level).toBe('debug');
   });
 

@@ -96,6 +96,7 @@ function setup(refused: { services?: readonly string[]; vrrp?: readonly string[]
     peer: {
       setConfigHash: (hash) => tell(`peer ${hash}`),
       setHeartbeatPace: (paceMs) => tell(`peer pace ${paceMs}`),
+      setKeys: (keys) => tell(`peer keys ${keys.length}`),
     },
   });
   return { reconfiguration, trace };
@@ -106,5 +107,5 @@ function settings(text: string): Settings {
   if (!parsed.ok) throw new Error(`the pair is right: ${JSON.stringify(parsed.reason)}`);
   const [self, peer] = parsed.value.nodes;
   if (self === undefined) throw new Error('the pair has nodes');
-  return settingsOf({ config: parsed.value, key: undefined, hmacKeys: new Map() }, { self, peer });
+  return settingsOf({ config: parsed.value, syncKeys: undefined, hmacKeys: new Map() }, { self, peer });
 }

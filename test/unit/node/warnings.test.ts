@@ -139,5 +139,6 @@ const accepting = { workers: 2, fullWorkers: 0, limitHits: 0, pauses: 0 };
 
 const healthy: StatusDocument = {
   ...{ node: 'lb1', version: '1', pid: 1, uptimeMs: 1, configHash: 'x', virtualRouters: [router], peer },
-  ...{ services: [service], processes: [], accepting, accessLog: undefined, realtime: undefined, warnings: [] },
+  ...{ services: [service], processes: [], accepting, accessLog: undefined, realtime: undefined },
+  ...{ privileges: [], warnings: [] },
 };

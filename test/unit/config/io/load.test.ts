@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { formatProblem } from '../../../../src/config/index.ts';
-import { checkNamedFiles, loadConfig, readKey } from '../../../../src/config/io/index.ts';
+import { checkNamedFiles, loadConfig, readKey, readSyncKeys } from '../../../../src/config/io/index.ts';
 import { OperatorError } from '../../../../src/runtime/index.ts';
 import { pair, pairWith, parsed } from '../fixtures.ts';
 
@@ -115,6 +115,38 @@ describe('the key file', () => {
     const [problem, ...others] = await checkNamedFiles(parsed(text), await file('hmac.yaml', text));
     expect(problem).toMatchObject({ line: 13, path: 'virtualRouters[0].hmac.keys[1].keyFile' });
     expect(others).toEqual([]);
+  });
+
+  describe('of the sync link', () => {
+    const other = 'fedcba9876543210'.repeat(4);
+    const keysIn = async (bytes: string | Uint8Array): Promise<readonly string[]> => {
+      const keys = await readSyncKeys(await file('sync.key', bytes));
+      return keys.map((key) => new TextDecoder('latin1').decode(key));
+    };
+
+    test('may have two keys, a line each, and blank lines', async () => {
+      expect(await keysIn(`${other}\r\n\n  ${content}\n`)).toEqual([other, content]);
+      expect(await keysIn(content)).toEqual([content]);
+    });
+
+    test('that is no text is one key, whatever is in it', async () => {
+      const bytes = Uint8Array.from({ length: 32 }, (_, i) => (i === 15 ? 0x0a : 0x80 + i));
+      expect(await keysIn(bytes)).toHaveLength(1);
+    });
+
+    test('has no more than two', async () => {
+      await expect(keysIn([content, other, 'z'.repeat(32)].join('\n'))).rejects.toMatchObject({
+        code: 'KEY_FILE',
+        message: expect.stringMatching(/it has 3 keys, one per line, and 2 can be used$/) as string,
+      });
+    });
+
+    test.each([31, 257])('has no key of %d bytes beside a good one, and says which', async (length) => {
+      const path = await file('sync.key', `${content}\n${'x'.repeat(length)}\n`);
+      const text = pairWith(['/etc/tandem/sync.key', path]);
+      const what = `key file ${path}: its key 2 has ${length} bytes, not 32 to 256`;
+      expect(await checkNamedFiles(parsed(text), await file('pair.yaml', text))).toMatchObject([{ what }]);
+    });
   });
 
   test('that is absent is to be made', async () => {

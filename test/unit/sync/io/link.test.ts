@@ -245,7 +245,7 @@ describe('two links', () => {
 describe('a link refuses', () => {
   it('a peer with another key, and both say so', async () => {
     const listener = await startListener();
-    const dialer = await start(createNode({ port: portOf(listener), key: new Uint8Array(32).fill(8) }));
+    const dialer = await start(createNode({ port: portOf(listener), keys: [new Uint8Array(32).fill(8)] }));
     await dialer.until(() => dialer.link.state().refusedReason === 'key');
     await listener.until(() => listener.link.state().refusedReason === 'key');
     expect(listener.link.state().counters.turnedAway.get('key')).toBeGreaterThan(0);
@@ -415,7 +415,7 @@ describe('start', () => {
   });
 
   it('takes a short key for a bug', () => {
-    expect(() => createNode({ key: key.subarray(0, 8) })).toThrow('broken invariant');
+    expect(() => createNode({ keys: [key.subarray(0, 8)] })).toThrow('broken invariant');
   });
 
   it('of the dialing node before the listening one finds it later', async () => {

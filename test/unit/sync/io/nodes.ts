@@ -46,7 +46,7 @@ export function createNode(
       self: lb1,
       peer: lb2,
       port: 0,
-      key,
+      keys: [key],
       heartbeatMs: 1_000,
       paceMs: 1_000,
       configHash: 'c0ffee',
