@@ -338,6 +338,16 @@ describe('a link loses', () => {
     expect([...listener.link.state().counters.ended]).toEqual([[reason, 1]]);
   });
 
+  it('a peer that sends half a frame and then nothing', async () => {
+    const listener = await startListener({ heartbeatMs: 50, paceMs: 50 });
+    const peer = await startOddPeer(listener);
+    await peer.greet({ heartbeatMs: 50 });
+    peer.socket.write(Buffer.from([0, 0, 4, 0, 0x81, 0xa4]));
+    await listener.until(() => listener.events.includes('lost timeout'));
+    await peer.closed();
+    expect([...listener.link.state().counters.ended]).toEqual([['silent', 1]]);
+  });
+
   it('no peer that sends messages of a later version', async () => {
     const listener = await startListener();
     const peer = await startOddPeer(listener);
