@@ -10,7 +10,7 @@ export function explainFileError(error: unknown, mendAbsent: string): Flaw {
       return { what: 'there is no such file', mend: mendAbsent };
     case 'EACCES':
     case 'EPERM':
-      return { what: 'it may not be read', mend: 'run as the user that owns it, or as root' };
+      return { what: 'it may not be read', mend: 'give it to the user that runs Tandem (chown), root included' };
     case 'EISDIR':
       return { what: 'it is a directory', mend: 'name a file in it' };
     default:

@@ -90,6 +90,18 @@ describe('warningsOf', () => {
     ]);
     expect(warningsOf({ ...healthy, realtime: undefined })).toEqual([]);
   });
+
+  it('tells of capabilities that the vrrp process lacks, and of what any process could not give up', () => {
+    const none = { held: [], missing: [], surplus: [] };
+    const vrrp = { ...none, process: 'vrrp', missing: ['CAP_NET_RAW', 'CAP_NET_ADMIN'] };
+    // Where it needs them, to listen on a low port for example, it says so itself.
+    const worker = { ...none, process: 'worker 1', missing: ['CAP_NET_BIND_SERVICE'] };
+    const main = { ...none, process: 'node', surplus: ['CAP_SYS_ADMIN'] };
+    expect(warningsOf({ ...healthy, privileges: [main, vrrp, worker] })).toEqual([
+      'node holds more than it needs: CAP_SYS_ADMIN',
+      'vrrp lacks CAP_NET_RAW, CAP_NET_ADMIN',
+    ]);
+  });
 });
 
 const router: StatusDocument['virtualRouters'][number] = {
