@@ -9,7 +9,7 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
-const domains = ['vrrp', 'vip', 'proxy', 'forward', 'sync'];
+const domains = ['vrrp', 'vip', 'proxy', 'forward', 'sync', 'state'];
 
 /** main -> cli -> node -> domains -> runtime -> base, and config -> base. A folder's io/ is a layer of its own. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {

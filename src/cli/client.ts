@@ -1,7 +1,9 @@
 /** The CLI's side of the admin socket. */
 import { readdir } from 'node:fs/promises';
 import { request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { OperatorError } from '../runtime/index.ts';
 
 export type ClientOptions = {
@@ -15,17 +17,32 @@ export type Call = {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly body?: unknown;
+  /** In place of a body: lines of JSON. */
+  readonly stream?: Readable;
   readonly timeoutMs?: number;
 };
 
 /** Talks to one node. Throws OperatorError: no node runs, several do, or the node's refusal with its mend. */
 export async function callNode<Answer>(options: ClientOptions, call: Call): Promise<Answer> {
   const socketPath = await findSocket(options);
-  const { statusCode, text } = await exchange(socketPath, call);
-  const answer = parse(socketPath, text);
+  const response = await send(socketPath, call);
+  const { statusCode = 500 } = response;
+  const answer = parse(socketPath, await textOf(socketPath, response));
   if (statusCode < 300) return answer as Answer;
+  throw refusalOf(answer, statusCode);
+}
+
+/** The same with an answer that is too long to be kept: its bytes, while they come. */
+export async function streamFromNode(options: ClientOptions, call: Call): Promise<AsyncIterable<Uint8Array>> {
+  const socketPath = await findSocket(options);
+  const response = await send(socketPath, call);
+  if (response.statusCode === 200) return response;
+  throw refusalOf(parse(socketPath, await textOf(socketPath, response)), response.statusCode ?? 500);
+}
+
+function refusalOf(answer: unknown, statusCode: number): OperatorError {
   const { error = `HTTP ${statusCode}`, mend = 'see `tandem status`' } = answer as { error?: string; mend?: string };
-  throw new OperatorError('REFUSED', error, mend);
+  return new OperatorError('REFUSED', error, mend);
 }
 
 function parse(socketPath: string, text: string): unknown {
@@ -55,20 +72,26 @@ async function findSocket({ socketDirectory, node }: ClientOptions): Promise<str
 
 const mendOfNoNode = 'start one: tandem run -c FILE, or name the socket directory: --socket DIR';
 
-function exchange(socketPath: string, call: Call): Promise<{ statusCode: number; text: string }> {
+function send(socketPath: string, call: Call): Promise<IncomingMessage> {
   const body = call.body === undefined ? undefined : JSON.stringify(call.body);
-  const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+  const type = call.stream === undefined ? 'application/json' : 'application/x-ndjson';
+  const headers = body === undefined && call.stream === undefined ? {} : { 'content-type': type };
   return new Promise((resolve, reject) => {
-    const outgoing = request({ socketPath, path: call.path, method: call.method, headers }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (chunk: string) => (text += chunk));
-      response.once('end', () => resolve({ statusCode: response.statusCode ?? 500, text }));
-      response.once('error', (cause) => reject(explain(socketPath, cause)));
-    });
+    const outgoing = request({ socketPath, path: call.path, method: call.method, headers }, resolve);
     outgoing.setTimeout(call.timeoutMs ?? 5_000, () => outgoing.destroy(new Error('ETIMEDOUT')));
     outgoing.once('error', (cause) => reject(explain(socketPath, cause)));
-    outgoing.end(body);
+    if (call.stream === undefined) outgoing.end(body);
+    else call.stream.once('error', (cause) => outgoing.destroy(cause)).pipe(outgoing);
+  });
+}
+
+function textOf(socketPath: string, response: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => (text += chunk));
+    response.once('end', () => resolve(text));
+    response.once('error', (cause) => reject(explain(socketPath, cause)));
   });
 }
 

@@ -1,6 +1,7 @@
 /** The command line: what there is, in the words of `--help`. Each command's code is loaded when it is asked for. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../runtime/index.ts';
+import type { BackupOptions, RestoreOptions } from './backup.ts';
 import type { FailoverOptions } from './failover.ts';
 import type { ReloadOptions } from './reload.ts';
 import type { StickListOptions } from './stick.ts';
@@ -41,6 +42,7 @@ function buildProgram(exit: (code: ExitCode) => void): Command {
   addStatusCommands(program);
   addOperatorCommands(program, exit);
   addStickCommands(program);
+  addBackupCommands(program);
   return program;
 }
 
@@ -134,7 +136,7 @@ function addOperatorCommands(program: Command, exit: (code: ExitCode) => void): 
       (await import('./server.ts')).change(options, { service, server: name, action, overMs: options.over }),
     );
   }
-  nodeCommand(server, 'add', 'add a server until it is removed, on both nodes; write it into the file to keep it')
+  nodeCommand(server, 'add', 'add a server until it is removed, on both nodes')
     .argument('<service>')
     .argument('<name>')
     .argument('<address>', "IP address, with a port unless it is that of the service's first server")
@@ -174,6 +176,19 @@ function addStickCommands(program: Command): void {
     if ((source === undefined) !== (options.all === true)) clear.error('error: name a source, or --all');
     await (await import('./stick.ts')).clear(options, service, source);
   });
+}
+
+function addBackupCommands(program: Command): void {
+  nodeCommand(program, 'backup', 'write configuration, overrides, added servers and stick tables to a file')
+    .argument('<file>')
+    .option('--with-keys', 'the keys as well')
+    .option('--force', 'replace the file if it is there')
+    .action(async (file: string, options: BackupOptions) => (await import('./backup.ts')).backup(options, file));
+  nodeCommand(program, 'restore', 'bring overrides, added servers and stick tables of a backup back, on both nodes')
+    .argument('<file>')
+    .option('-c, --config <file>', 'instead: write its configuration to this file, and its keys; needs no running node')
+    .option('--force', 'with --config: replace files that are there')
+    .action(async (file: string, options: RestoreOptions) => (await import('./backup.ts')).restore(options, file));
 }
 
 function nodeCommand(parent: Command, name: string, description: string): Command {

@@ -10,6 +10,8 @@ import type { FrontDoorConfig } from './front-door-config.ts';
 import { virtualRouterOf } from './router-config.ts';
 import type { SyncGroupConfig, VirtualRouterConfig } from './router-config.ts';
 import type { ConfigFile } from './schema.ts';
+import { stateOf } from './state-schema.ts';
+import type { StateConfig } from './state-schema.ts';
 import { stickOf } from './stick-schema.ts';
 import type { StickConfig } from './stick-schema.ts';
 
@@ -31,6 +33,8 @@ export type Config = {
     readonly group: string | undefined;
     readonly listen: Endpoint | undefined;
   };
+  /** Where state outlives the process; undefined: it does not. */
+  readonly state: StateConfig | undefined;
   readonly log: {
     readonly level: 'error' | 'warn' | 'info' | 'debug';
     /** Undefined: there is none. */
@@ -131,6 +135,7 @@ export function configOf(file: ConfigFile): Config {
     resolvers: file.resolvers,
     proxy: file.proxy,
     admin: { socket: file.admin.socket, group: file.admin.group, listen: file.admin.listen },
+    state: stateOf(file.state),
     log: { level: file.log.level, access: accessLogOf(file.log.access) },
   };
 }

@@ -19,6 +19,7 @@ import { frontDoorShape, sendProxy } from './front-door-schema.ts';
 import { accessLog } from './log-schema.ts';
 import { syncGroup, virtualRouter } from './router-schema.ts';
 import { dnsKeys, resolvers } from './dns-schema.ts';
+import { state } from './state-schema.ts';
 import { stick } from './stick-schema.ts';
 import { keepalive, noDelay, tcpUserTimeout } from './tcp-schema.ts';
 import { timeouts } from './timeouts-schema.ts';
@@ -154,6 +155,7 @@ export const fileSchema = section(
       },
       '{socket: /run/tandem}',
     ).prefault({}),
+    state,
     log: section(
       'The log.',
       {

@@ -49,13 +49,18 @@ export class AddedServers {
     const port = service.servers[0]?.address.port ?? service.listen.port;
     const endpoint = parseIp(address) === undefined ? address : formatEndpoint(address, port);
     const fields = { address: endpoint, ...(weight === undefined ? {} : { weight }) };
-    const read = readServer({ ...fields, name });
-    if (!read.ok) throw new OperatorError('BAD_SERVER', read.reason, 'see docs/configuration.md for what it may be');
-    refuseClash(service, read.value);
+    const server = readAdded(service, name, fields);
     if (!this.#table.set(keyOf(service.name, name), fields, this.#clock.nowMs())) {
       throw new OperatorError('TOO_MANY_SERVERS', 'there are too many servers that were added', 'remove some');
     }
-    return read.value;
+    return server;
+  }
+
+  /** These and no others from now on; they have been read for their services. */
+  restore(servers: ReadonlyMap<string, AddedServer>): void {
+    const nowMs = this.#clock.nowMs();
+    for (const [key] of [...this.#table.entries(nowMs)]) if (!servers.has(key)) this.#table.delete(key, nowMs);
+    for (const [key, fields] of servers) this.#table.set(key, fields, nowMs);
   }
 
   remove(service: string, name: string): void {
@@ -71,6 +76,14 @@ export class AddedServers {
       if (config === undefined || config.servers.some((server) => server.name === name)) this.#table.delete(key, nowMs);
     }
   }
+}
+
+/** The server that is to be added to a service. Throws OperatorError with what stands against it. */
+export function readAdded(service: ServiceConfig, name: string, fields: AddedServer): ServerConfig {
+  const read = readServer({ ...fields, name });
+  if (!read.ok) throw new OperatorError('BAD_SERVER', read.reason, 'see docs/configuration.md for what it may be');
+  refuseClash(service, read.value);
+  return read.value;
 }
 
 function refuseClash(service: ServiceConfig, { name, address }: ServerConfig): void {

@@ -4,12 +4,14 @@
  */
 import { rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
+import { Readable } from 'node:stream';
 import { fastify } from 'fastify';
 import type { FastifyHttpOptions, FastifyInstance } from 'fastify';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Native, Service } from '../runtime/index.ts';
 import type { NewServer } from './added-servers.ts';
 import { adminGroupId, listenPrivately, prepareSocket } from './admin-socket.ts';
+import type { RestoreReport } from './durability/restore.ts';
 import type { EventLog, NodeEvent } from './events.ts';
 import type { ServerAction } from './overrides.ts';
 import type { ReloadReport, ReloadRequest } from './reloader.ts';
@@ -38,6 +40,8 @@ export type NodeControl = {
   sticks(wanted: StickQuery): StickList;
   clearSticks(service: string, source: string | undefined): number;
   metrics(): Promise<string>;
+  backup(withKeys: boolean): Promise<AsyncIterable<Uint8Array>>;
+  restore(pieces: AsyncIterable<Uint8Array>): Promise<RestoreReport>;
 };
 
 export type AdminOptions = {
@@ -49,6 +53,9 @@ export type AdminOptions = {
 
 /** Requests carry a name or a number: more is not asked for. */
 const bodyBytesMax = 16_384;
+/** A stick table that is full, thrice. */
+const backupBytesMax = 512 * 1024 * 1024;
+const backupType = 'application/x-ndjson';
 const longPollMs = 25_000;
 
 /**
@@ -111,6 +118,7 @@ export class AdminApi implements Service {
     this.#addReload(server);
     this.#addSticks(server);
     this.#addServers(server);
+    this.#addBackup(server);
     await listenPrivately(path, groupId, () => server.listen({ path }));
   }
 
@@ -211,6 +219,22 @@ export class AdminApi implements Service {
         return this.#control.status();
       },
     );
+  }
+
+  /** A backup travels as it is in its file, piece by piece: it may be larger than memory has room for twice. */
+  #addBackup(server: FastifyInstance): void {
+    server.addContentTypeParser(backupType, (_request, payload, done) => done(null, payload));
+    server.get<{ Querystring: { keys?: string } }>('/backup', async (request, reply) =>
+      reply.type(backupType).send(Readable.from(await this.#control.backup(request.query.keys === '1'))),
+    );
+    server.post<{ Body: Readable }>('/restore', { bodyLimit: backupBytesMax }, async (request) => {
+      try {
+        return await this.#control.restore(request.body.iterator({ destroyOnReturn: false }));
+      } finally {
+        // A client that still sends would not look at the answer.
+        request.body.resume();
+      }
+    });
   }
 
   #addSticks(server: FastifyInstance): void {

@@ -25,7 +25,8 @@ export type EventKind =
   | 'process'
   | 'tracker'
   | 'hook'
-  | 'config';
+  | 'config'
+  | 'disk';
 
 const eventsMax = 1_000;
 

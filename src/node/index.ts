@@ -1,6 +1,8 @@
 export { TandemNode } from './tandem-node.ts';
 export type { TandemNodeOptions } from './node-parts.ts';
 export type { Loaded, ReadConfig, ReloadReport } from './reloader.ts';
+export { extractConfig, saveBackup } from './durability/backup-file.ts';
+export type { RestoreReport } from './durability/restore.ts';
 export type { StickList } from './stick-commands.ts';
 export type { StickStatus } from './stickiness.ts';
 export { examine } from './doctor/doctor.ts';

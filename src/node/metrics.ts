@@ -25,6 +25,10 @@ function addNodeMetrics(registry: Registry, status: StatusDocument): void {
     const dropped = counter(registry, 'tandem_access_records_dropped_total', 'records lost by the access log');
     dropped.inc(status.accessLog.droppedRecords);
   }
+  const trouble = gauge(registry, 'tandem_state_failing', '1 while state cannot be written to disk', ['contents']);
+  for (const file of status.stateOnDisk.files) {
+    trouble.set({ contents: file.contents }, file.trouble === undefined ? 0 : 1);
+  }
   const { peer } = status;
   if (peer === undefined) return;
   gauge(registry, 'tandem_peer_connected', '1 while the sync link to the peer is up').set(peer.connected ? 1 : 0);

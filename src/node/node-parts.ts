@@ -7,6 +7,10 @@ import { originOf } from '../sync/index.ts';
 import { Rtnetlink } from '../vip/io/index.ts';
 import type { RouterHealth } from '../vrrp/index.ts';
 import { AdminApi } from './admin-api.ts';
+import { Backup } from './durability/backup.ts';
+import type { BackupOptions } from './durability/backup.ts';
+import { Restore } from './durability/restore.ts';
+import { StateKeeper } from './durability/state-keeper.ts';
 import { EventLog } from './events.ts';
 import { Failover } from './failover.ts';
 import { HealthPolicy } from './health-policy.ts';
@@ -57,6 +61,7 @@ export class NodeParts {
   readonly #shared: { readonly clock: Clock; readonly logger: Logger; readonly events: EventLog };
   readonly logger: ProgramLogger;
   readonly events: EventLog;
+  readonly stateKeeper: StateKeeper;
   readonly mastership: Mastership;
   readonly services: ServiceManager;
   readonly trackers: Trackers;
@@ -83,11 +88,8 @@ export class NodeParts {
     const bootId = randomId();
     const shared = { clock, logger: this.logger, events: this.events };
     this.#shared = shared;
-    const state = createReplicatedState(originOf(identity.self.name, bootId), {
-      onOverride: (change) => this.services.overrides.onMerged(change),
-      onServer: (change) => this.services.list.onMerged(change),
-      onStick: (change) => this.services.stickiness.onMerged(change),
-    });
+    const state = this.#createState(originOf(identity.self.name, bootId));
+    this.stateKeeper = this.#createStateKeeper(config, state);
     const onUsable = (service: string, isUsable: boolean): void => this.trackers.onServiceUsable(service, isUsable);
     const servicePorts = { ...shared, native: loadNative(), random: systemRandom, state, onUsable };
     this.services = new ServiceManager(serviceOptions(config, identity), servicePorts);
@@ -97,7 +99,10 @@ export class NodeParts {
       ...shared,
       onReady: () => this.mastership.tellStanding(),
       isPreemptPermitted: () => this.preemptGate.isPermitted,
-      onEpoch: (router, epoch) => this.mastership.onOwnChange(router, 'active', epoch),
+      onEpoch: (router, epoch) => {
+        this.mastership.onOwnChange(router, 'active', epoch);
+        this.stateKeeper.touch('operator');
+      },
       onSource: (router, address) => this.mastership.onOwnAddress(router, address),
       health: (router) => this.trackers.health(router),
       fence: (router) => this.mastership.fence(router),
@@ -130,7 +135,8 @@ export class NodeParts {
     this.healthPolicy = this.#createHealthPolicy(settings);
     this.reconfiguration = new Reconfiguration(settings, this);
     this.reloader = this.#createReloader(options);
-    this.admin = this.#createAdmin(config);
+    const backup = new Backup(backupOptions(options), { ...{ clock, state }, settings: () => this.#inForce });
+    this.admin = this.#createAdmin(config, backup);
     this.privileges = new MainPrivileges(mainCapabilities(config.sync?.port), {
       native: loadNative(),
       logger: this.logger,
@@ -139,6 +145,36 @@ export class NodeParts {
 
   get #inForce(): Settings {
     return this.reconfiguration.inForce;
+  }
+
+  /** What is read from disk is there before the services are. */
+  #createState(origin: string): ReplicatedState {
+    return createReplicatedState(origin, {
+      onOverride: (change) => {
+        if (!this.stateKeeper.isLoading) this.services.overrides.onMerged(change);
+        this.stateKeeper.touch('operator');
+      },
+      onServer: (change) => {
+        if (!this.stateKeeper.isLoading) this.services.list.onMerged(change);
+        this.stateKeeper.touch('operator');
+      },
+      onStick: (change) => {
+        this.services.stickiness.onMerged(change);
+        this.stateKeeper.touch('sticks');
+      },
+    });
+  }
+
+  #createStateKeeper({ state: disk }: Config, state: ReplicatedState): StateKeeper {
+    const { self, peer } = this.#identity;
+    return new StateKeeper(
+      { node: self.name, peer: peer?.name, disk },
+      {
+        ...{ ...this.#shared, state },
+        epochs: () => this.vrrp.epochs,
+        recallEpoch: (router, epoch) => this.vrrp.recallEpoch(router, epoch),
+      },
+    );
   }
 
   #createTrackers({ loaded, routers }: Settings): Trackers {
@@ -219,12 +255,15 @@ export class NodeParts {
     );
   }
 
-  #createAdmin({ admin }: Config): AdminApi {
+  #createAdmin({ admin }: Config, backup: Backup): AdminApi {
     const { name } = this.#identity.self;
     const control = new OperatorControl(name, {
       clock: systemClock,
       settings: () => this.#inForce,
       services: this.services,
+      stateKeeper: this.stateKeeper,
+      backup,
+      restore: new Restore({ ...this.#shared, services: this.services }),
       trackers: this.trackers,
       hooks: this.hooks,
       vrrp: this.vrrp,
@@ -245,11 +284,16 @@ export class NodeParts {
 
   #onRouterState(router: string, to: RouterState, epoch: number, cause: string): void {
     this.hooks.onChange(router, { to, cause, epoch });
+    this.stateKeeper.touch('operator');
     const wasActive = this.mastership.own(router)?.state === 'active';
     this.mastership.onOwnChange(router, to, epoch);
     if (wasActive && to !== 'active') this.services.resetConnections(addressesOf(this.#inForce.routers, [router]));
     this.healthPolicy?.consider();
   }
+}
+
+function backupOptions({ identity: { self, peer }, path }: TandemNodeOptions): BackupOptions {
+  return { node: self.name, peer: peer?.name, path };
 }
 
 function serviceOptions(config: Config, { self }: NodeIdentity): ServiceManagerOptions {

@@ -3,6 +3,9 @@ import { configWarnings } from '../config/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import type { NewServer } from './added-servers.ts';
 import type { FailoverRequest, NodeControl } from './admin-api.ts';
+import type { Backup } from './durability/backup.ts';
+import type { Restore, RestoreReport } from './durability/restore.ts';
+import type { StateKeeper } from './durability/state-keeper.ts';
 import type { Failover } from './failover.ts';
 import type { Hooks } from './hooks/hooks.ts';
 import { renderMetrics } from './metrics.ts';
@@ -23,6 +26,9 @@ export type OperatorControlPorts = {
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly settings: () => Settings;
   readonly services: ServiceManager;
+  readonly stateKeeper: StateKeeper;
+  readonly backup: Backup;
+  readonly restore: Restore;
   readonly trackers: Trackers;
   readonly hooks: Hooks;
   readonly vrrp: VrrpManager;
@@ -59,6 +65,7 @@ export class OperatorControl implements NodeControl {
       processes,
       accepting: services.accepting,
       accessLog: services.accessLog,
+      stateOnDisk: this.#ports.stateKeeper.status(),
       realtime: vrrp.realtime,
       privileges: privilegesOf(processes, loaded.config.sync?.port),
       warnings: [],
@@ -104,6 +111,16 @@ export class OperatorControl implements NodeControl {
 
   clearSticks(service: string, source: string | undefined): number {
     return this.#ports.services.stickCommands.clear(service, source);
+  }
+
+  /** Throws OperatorError as `Backup.create`. */
+  backup(withKeys: boolean): Promise<AsyncIterable<Uint8Array>> {
+    return this.#ports.backup.create({ withKeys });
+  }
+
+  /** Throws OperatorError as `Restore.run`: nothing has changed then. */
+  restore(pieces: AsyncIterable<Uint8Array>): Promise<RestoreReport> {
+    return this.#ports.restore.run(pieces);
   }
 
   async #routers(): Promise<readonly VirtualRouterStatus[]> {

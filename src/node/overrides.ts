@@ -56,6 +56,21 @@ export class Overrides {
     this.#ports.tell(`${service}: ${server} set on the peer`, { service, server, ...value });
   }
 
+  /** These and no others from now on, by service/server. */
+  restore(overrides: ReadonlyMap<string, Override>): void {
+    const { clock, table } = this.#ports;
+    const nowMs = clock.nowMs();
+    for (const [key] of [...table.entries(nowMs)]) {
+      if (overrides.has(key)) continue;
+      table.delete(key, nowMs);
+      this.#apply(key, undefined);
+    }
+    for (const [key, override] of overrides) {
+      table.set(key, override, nowMs);
+      this.#apply(key, override);
+    }
+  }
+
   /** Brings all that is set to the pools. */
   applyAll(): void {
     const { clock, table } = this.#ports;

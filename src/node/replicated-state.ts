@@ -23,9 +23,14 @@ export type ReplicatedState = {
   readonly sticks: ReplicaTable<string>;
 };
 
-const overridesMax = 10_000;
-const addedServersMax = 10_000;
+export const overridesMax = 10_000;
+export const addedServersMax = 10_000;
 const sticksMax = 1_000_000;
+/**
+ * How long both nodes remember that an operator took something back. A node that was off for longer brings it back,
+ * from its disk.
+ */
+const operatorTombstoneMs = 90 * 86_400_000;
 /** Of a server that was found by DNS: its name in the file and its address. */
 const nameLengthMax = 128;
 
@@ -43,6 +48,7 @@ export function createReplicatedState(
       origin,
       entriesMax: overridesMax,
       whenFull: 'refuse',
+      tombstoneMs: operatorTombstoneMs,
       parse: parseOverride,
       onMerged: events.onOverride,
     }),
@@ -51,8 +57,9 @@ export function createReplicatedState(
       origin,
       entriesMax: addedServersMax,
       whenFull: 'refuse',
+      tombstoneMs: operatorTombstoneMs,
       // Keys that only a newer node knows are kept: it is this node's business whether it can use the server.
-      parse: (value) => (isFields(value) ? value : undefined),
+      parse: parseServer,
       onMerged: events.onServer,
     }),
     sticks: new ReplicaTable<string>({
@@ -60,7 +67,7 @@ export function createReplicatedState(
       origin,
       entriesMax: sticksMax,
       whenFull: 'forget-oldest',
-      parse: (value) => (typeof value === 'string' && value.length <= nameLengthMax ? value : undefined),
+      parse: parseStick,
       onMerged: events.onStick,
     }),
   };
@@ -76,11 +83,7 @@ export function splitKey(key: string): readonly [service: string, name: string] 
   return [key.slice(0, slash), key.slice(slash + 1)];
 }
 
-function isFields(value: Plain): value is AddedServer {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-}
-
-function parseOverride(value: Plain): Override | undefined {
+export function parseOverride(value: Plain): Override | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const { admin, drainMs, weight } = value as Readonly<Record<string, unknown>>;
   if (admin !== undefined && admin !== 'ready' && admin !== 'drain' && admin !== 'maint') return undefined;
@@ -91,4 +94,17 @@ function parseOverride(value: Plain): Override | undefined {
     ...(drainMs === undefined ? {} : { drainMs }),
     ...(weight === undefined ? {} : { weight }),
   };
+}
+
+export function parseServer(value: Plain): AddedServer | undefined {
+  return isFields(value) ? value : undefined;
+}
+
+/** The name of a server. */
+export function parseStick(value: Plain): string | undefined {
+  return typeof value === 'string' && value.length <= nameLengthMax ? value : undefined;
+}
+
+function isFields(value: Plain): value is AddedServer {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 }

@@ -116,6 +116,22 @@ export class ServiceList {
     tell(`${serviceName}: ${name} removed`, { service: serviceName, server: name });
   }
 
+  /** As they are without any server that was added. */
+  withoutAdded(): readonly ServiceConfig[] {
+    const { discovery } = this.#dependencies;
+    return this.configured.map((service) => ({
+      ...service,
+      servers: [...service.servers, ...discovery.of(service)],
+    }));
+  }
+
+  /** These are the added servers from now on, by service/name. */
+  restore(servers: ReadonlyMap<string, AddedServer>): void {
+    const { added, onChanged } = this.#dependencies;
+    added.restore(servers);
+    onChanged();
+  }
+
   /** The peer's operator added or removed a server. */
   onMerged({ key, value }: Change<AddedServer>): void {
     const { tell, onChanged } = this.#dependencies;

@@ -16,6 +16,7 @@ export type StatusDocument = {
   readonly accepting: AcceptingStatus;
   /** Undefined where none is written. */
   readonly accessLog: AccessLogStatus | undefined;
+  readonly stateOnDisk: StateOnDiskStatus;
   readonly realtime: RealtimeStatus | undefined;
   /** Of every process that runs. */
   readonly privileges: readonly PrivilegeStatus[];
@@ -230,6 +231,29 @@ export type AcceptingStatus = {
   readonly limitHits: number;
   /** How often accepting was suspended because the machine had no descriptors or memory left. */
   readonly pauses: number;
+};
+
+/** What outlives the process: overrides, added servers, epochs, stick tables. */
+export type StateOnDiskStatus = {
+  /** `off`: not configured. `failing`: what was written last is older than what is known. */
+  readonly state: 'kept' | 'failing' | 'off';
+  readonly directory: string | undefined;
+  readonly files: readonly StateFileStatus[];
+};
+
+export type StateFileStatus = {
+  /** "operator", "sticks" */
+  readonly contents: string;
+  readonly path: string;
+  /** Why it could not be written the last time ("ENOSPC"); it is tried again. Undefined: it could. */
+  readonly trouble: string | undefined;
+  /** Since it was written; undefined: not yet by this process. */
+  readonly writtenForMs: number | undefined;
+  readonly bytes: number | undefined;
+  /** How long writing it took. */
+  readonly durationMs: number | undefined;
+  /** Files that were not to be read, and were renamed. */
+  readonly setAside: readonly string[];
 };
 
 export type ProcessStatus = {

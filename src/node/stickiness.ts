@@ -79,6 +79,17 @@ export class Stickiness {
     else this.#note(service, key);
   }
 
+  /** A source goes to this server, until it has not come for the rest of the entry's life. */
+  restore(key: string, server: string, expiresAtMs: number): void {
+    const { clock, table } = this.#ports;
+    const nowMs = clock.nowMs();
+    if (expiresAtMs <= nowMs) return;
+    this.#clearing.delete(key);
+    const previous = table.get(key, nowMs);
+    table.set(key, server, nowMs, expiresAtMs - nowMs);
+    this.onMerged({ key, value: server, previous });
+  }
+
   /** Those of one service or of all, of one source (or the network that it counts for) or of all. */
   *list(wanted: {
     readonly service?: string | undefined;

@@ -66,13 +66,14 @@ export class TandemNode {
 
   async #start(): Promise<void> {
     const { self } = this.#options.identity;
-    const { logger, events, admin, privileges, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy } =
-      this.#parts;
+    const { logger, events, admin, privileges, stateKeeper, services, hooks, trackers, peer } = this.#parts;
+    const { preemptGate, vrrp, healthPolicy } = this.#parts;
     await requireOwnAddress(self);
     for (const warning of configWarnings(this.#options.config)) logger.warn({}, warning);
     // The admin socket may be given to a group, which needs more than all that follows.
-    const parts = [admin, privileges, services, hooks, trackers, peer, preemptGate, vrrp, healthPolicy];
-    await this.#lifecycle.start(parts.filter((part) => part !== undefined));
+    const parts = [admin, privileges, stateKeeper, services, hooks, trackers, peer];
+    const election = [preemptGate, vrrp, healthPolicy];
+    await this.#lifecycle.start([...parts, ...election].filter((part) => part !== undefined));
     logger.info({ version, configHash: this.#parts.reconfiguration.inForce.hash }, 'node is running');
     events.add('node', `${self.name} is running tandem ${version}`);
   }

@@ -92,6 +92,16 @@ export class VrrpManager implements Service {
     );
   }
 
+  /** The highest mastership epoch known of each virtual router. */
+  get epochs(): ReadonlyMap<string, number> {
+    return this.#epochs;
+  }
+
+  /** Before it starts: the highest epoch of an earlier life. */
+  recallEpoch(router: string, epoch: number): void {
+    this.#epochs.set(router, epoch);
+  }
+
   get process(): ProcessStatus {
     return { name: this.#child.name, pid: this.#child.pid, restarts: this.#child.restarts };
   }

@@ -4,6 +4,7 @@ import type {
   PeerStatus,
   PrivilegeStatus,
   RealtimeStatus,
+  StateOnDiskStatus,
   StatusDocument,
   VirtualRouterStatus,
 } from './status-document.ts';
@@ -16,6 +17,7 @@ export function warningsOf(status: StatusDocument): readonly string[] {
     ...serviceWarnings(status),
     ...acceptingWarnings(status.accepting),
     ...accessLogWarnings(status.accessLog),
+    ...stateWarnings(status.stateOnDisk),
     ...realtimeWarnings(status.realtime),
     ...privilegeWarnings(status.privileges),
   ];
@@ -82,6 +84,15 @@ function accessLogWarnings(accessLog: AccessLogStatus | undefined): string[] {
       ? []
       : [`the access log has lost ${droppedRecords} records: ${destination} did not take them`]),
   ];
+}
+
+function stateWarnings({ files }: StateOnDiskStatus): string[] {
+  return files.flatMap(({ path, trouble, setAside }) => [
+    ...(trouble === undefined
+      ? []
+      : [`${path} cannot be written (${trouble}): what has changed since is in memory only`]),
+    ...(setAside.length === 0 ? [] : [`${setAside.at(-1) ?? path} was not loaded: look at it, and delete it`]),
+  ]);
 }
 
 function realtimeWarnings(realtime: RealtimeStatus | undefined): string[] {

@@ -58,6 +58,7 @@ export function pairConfig(lab: Lab, overrides: ConfigOverrides = {}): string {
       },
     ],
     admin: { socket: lab.directory },
+    state: { directory: join(lab.directory, 'state') },
     ...overrides,
   };
   return `${JSON.stringify(config, undefined, 2)}\n`;

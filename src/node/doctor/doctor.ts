@@ -14,6 +14,7 @@ import { doubtful, failing, well } from './finding.ts';
 import type { Finding } from './finding.ts';
 import { checkNetwork } from './network.ts';
 import { checkPrivileges, checkScheduling } from './privileges.ts';
+import { checkState } from './state.ts';
 
 export async function examine(config: Config, identity: NodeIdentity): Promise<readonly Finding[]> {
   const status = await readFile('/proc/self/status', 'utf8');
@@ -24,6 +25,7 @@ export async function examine(config: Config, identity: NodeIdentity): Promise<r
     ...(await checkKeys(config)),
     ...(await checkAccessLog(config)),
     ...checkAdminGroup(config),
+    ...(await checkState(config)),
     ...(await checkNetwork(config, identity)),
     ...(await checkPorts(config, identity)),
     ...(await checkPeer(config, identity)),

@@ -82,6 +82,7 @@ describe('a correct file', () => {
       resolvers: [],
       proxy: { workers: 'auto' },
       admin: { socket: '/run/tandem', group: undefined, listen: undefined },
+      state: { directory: '/var/lib/tandem', stickIntervalMs: 60_000 },
       log: { level: 'info' },
     });
   });

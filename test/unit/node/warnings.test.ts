@@ -28,6 +28,18 @@ describe('warningsOf', () => {
     expect(warningsOf({ ...healthy, peer: { ...peer, ...change } })).toEqual([warning]);
   });
 
+  it.each<[string, Partial<typeof stateFile>, string]>([
+    [
+      'cannot be written',
+      { trouble: 'ENOSPC' },
+      '/var/lib/tandem/lb1.sticks.state cannot be written (ENOSPC): what has changed since is in memory only',
+    ],
+    ['was set aside', { setAside: ['/a', '/b'] }, '/b was not loaded: look at it, and delete it'],
+  ])('tells of state on disk that %s', (_what, change, warning) => {
+    const files = [{ ...stateFile, ...change }];
+    expect(warningsOf({ ...healthy, stateOnDisk: { ...healthy.stateOnDisk, files } })).toEqual([warning]);
+  });
+
   it('tells of a virtual router that takes no part, and why', () => {
     const virtualRouters = [{ ...router, state: 'initialize' as const, lastCause: 'link-down' }];
     expect(warningsOf({ ...healthy, virtualRouters })).toEqual(['virtual router web takes no part: link-down']);
@@ -149,8 +161,14 @@ const service: ServiceStatus = {
 
 const accepting = { workers: 2, fullWorkers: 0, limitHits: 0, pauses: 0 };
 
+const stateFile: StatusDocument['stateOnDisk']['files'][number] = {
+  ...{ contents: 'sticks', path: '/var/lib/tandem/lb1.sticks.state', trouble: undefined, setAside: [] },
+  ...{ writtenForMs: 1, bytes: 1, durationMs: 1 },
+};
+
 const healthy: StatusDocument = {
   ...{ node: 'lb1', version: '1', pid: 1, uptimeMs: 1, configHash: 'x', virtualRouters: [router], peer },
   ...{ services: [service], processes: [], accepting, accessLog: undefined, realtime: undefined },
   ...{ privileges: [], warnings: [] },
+  stateOnDisk: { state: 'kept', directory: '/var/lib/tandem', files: [stateFile] },
 };
