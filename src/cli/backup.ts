@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { access, constants } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { Readable } from 'node:stream';
 import { extractConfig, saveBackup } from '../node/index.ts';
 import type { RestoreReport } from '../node/index.ts';
 import { OperatorError } from '../runtime/index.ts';
@@ -18,11 +19,12 @@ const timeoutMs = 60_000;
 export async function backup(options: BackupOptions, file: string): Promise<void> {
   const { withKeys = false, force = false } = options;
   const path = resolve(file);
-  const pieces = await streamFromNode(
-    { socketDirectory: options.socket, node: options.node },
-    { method: 'GET', path: `/backup?keys=${withKeys ? 1 : 0}`, timeoutMs },
-  );
-  const bytes = await saveBackup(pieces, { path, force });
+  const ask = (): Promise<Readable> =>
+    streamFromNode(
+      { socketDirectory: options.socket, node: options.node },
+      { method: 'GET', path: `/backup?keys=${withKeys ? 1 : 0}`, timeoutMs },
+    );
+  const bytes = await saveBackup(ask, { path, force });
   if (options.json === true) printJson({ file: path, bytes, withKeys });
   else print(`${path}: ${byteCount(bytes)}, ${withKeys ? 'with keys' : 'without keys'}`);
 }

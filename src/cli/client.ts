@@ -33,7 +33,7 @@ export async function callNode<Answer>(options: ClientOptions, call: Call): Prom
 }
 
 /** The same with an answer that is too long to be kept: its bytes, while they come. */
-export async function streamFromNode(options: ClientOptions, call: Call): Promise<AsyncIterable<Uint8Array>> {
+export async function streamFromNode(options: ClientOptions, call: Call): Promise<Readable> {
   const socketPath = await findSocket(options);
   const response = await send(socketPath, call);
   if (response.statusCode === 200) return response;

@@ -1,6 +1,7 @@
 /** Backups as files of the operator's: writing one, and taking configuration and keys out of it without a node. */
 import { createReadStream } from 'node:fs';
 import { lstat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import { parseConfig } from '../../config/index.ts';
 import { keyFilesOf } from '../../config/io/index.ts';
 import { OperatorError } from '../../runtime/index.ts';
@@ -15,9 +16,15 @@ export type FileOptions = {
 };
 
 /** Mode 0600, whole or not at all. Answers its size. Throws OperatorError: it is there already, or the disk refuses. */
-export async function saveBackup(pieces: AsyncIterable<Uint8Array>, { path, force }: FileOptions): Promise<number> {
+export async function saveBackup(ask: () => Promise<Readable>, { path, force }: FileOptions): Promise<number> {
   if (!force) await refuseExisting(path);
-  return replaceOrExplain(path, pieces);
+  const pieces = await ask();
+  try {
+    return await replaceOrExplain(path, pieces);
+  } finally {
+    // A file that could not be opened has read nothing of it.
+    pieces.destroy();
+  }
 }
 
 /**
