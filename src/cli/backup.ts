@@ -52,5 +52,5 @@ export async function restore(options: RestoreOptions, file: string): Promise<vo
 
 function render({ overrides, servers, sticks, expired }: RestoreReport): string {
   const left = expired === 0 ? '' : ` (${expired} more have expired since)`;
-  return `restored: ${overrides} overrides, ${servers} added servers, ${sticks} sticky clients${left}`;
+  return `restored: overrides ${overrides}, added servers ${servers}, sticky clients ${sticks}${left}`;
 }

@@ -70,8 +70,9 @@ export class TandemNode {
     const { preemptGate, vrrp, healthPolicy } = this.#parts;
     await requireOwnAddress(self);
     for (const warning of configWarnings(this.#options.config)) logger.warn({}, warning);
-    // The admin socket may be given to a group, which needs more than all that follows.
-    const parts = [admin, privileges, stateKeeper, services, hooks, trackers, peer];
+    // Before anybody can change anything, what was known is known. The admin socket may be given to a group, which
+    // needs more privileges than all that follows.
+    const parts = [stateKeeper, admin, privileges, services, hooks, trackers, peer];
     const election = [preemptGate, vrrp, healthPolicy];
     await this.#lifecycle.start([...parts, ...election].filter((part) => part !== undefined));
     logger.info({ version, configHash: this.#parts.reconfiguration.inForce.hash }, 'node is running');

@@ -9,7 +9,9 @@ import type { Flaw } from './file-error.ts';
  * What can never be a directory is a mistake in the file. A disk that is full, read-only or not there yet is none: a
  * node runs without it.
  */
-export async function impossibleStateDirectory({ state }: Config): Promise<readonly (Flaw & { readonly path: Path })[]> {
+export async function impossibleStateDirectory({
+  state,
+}: Config): Promise<readonly (Flaw & { readonly path: Path })[]> {
   if (state === undefined) return [];
   const found = await nearest(state.directory);
   if (found.isDirectory) return [];

@@ -44,7 +44,7 @@ export type KeptFileStatus = {
   readonly bytes: number | undefined;
   /** How long writing it took. */
   readonly durationMs: number | undefined;
-  /** Files that were set aside and are there still. */
+  /** Files that were set aside and were there still the last time that anybody asked. */
   readonly setAside: readonly string[];
 };
 
@@ -79,7 +79,7 @@ export class KeptFile {
     await this.#tryWorld(() => this.#prepareDirectory());
     const { path, header } = this.#options;
     const read = await readFile(path, header);
-    this.#setAside = await listSetAside(path);
+    await this.#lookForSetAside();
     if (read === undefined || read.ok) return read?.value;
     this.#unread = `it ${read.reason.text}`;
     if (!(await this.#tryWorld(() => this.#moveUnread()))) this.#events.onSetAside(`it ${read.reason.text}`, undefined);
@@ -107,6 +107,7 @@ export class KeptFile {
 
   status(): KeptFileStatus {
     const nowMs = this.#clock.nowMs();
+    if (this.#setAside.length > 0) void this.#lookForSetAside();
     const isStuck = this.#writing !== undefined && nowMs - this.#writing.sinceMs > stuckMs;
     return {
       path: this.#options.path,
@@ -161,6 +162,11 @@ export class KeptFile {
     const path = await setAside(this.#options.path, this.#clock.wallMs());
     this.#events.onSetAside(this.#unread, path);
     this.#unread = undefined;
+    await this.#lookForSetAside();
+  }
+
+  /** Operators take them away. */
+  async #lookForSetAside(): Promise<void> {
     this.#setAside = await listSetAside(this.#options.path);
   }
 

@@ -88,6 +88,12 @@ describe('KeptFile', () => {
     expect(second.file.status().setAside).toEqual([aside]);
     await writeOnce(second, 'new');
     expect(await valuesOf(open().file)).toEqual(['new']);
+    // Until somebody has taken it away.
+    rmSync(aside);
+    await waitUntil(() => second.file.status().setAside.length === 0, {
+      timeoutMs: 5_000,
+      what: 'it is seen to be gone',
+    });
   });
 
   it.each([
