@@ -83,6 +83,19 @@ it('a file that cannot be read or renamed now is not written over when it could 
   expect(troubles).toEqual(['EROFS', 'set aside undefined', `set aside ${aside}`, 'recovered']);
 });
 
+it('a disk that is read-only when the node starts is written as soon as it can be, without any change', async () => {
+  const directory = directoryFor();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', directory]);
+  onTestFinished(() => void execFileSync('umount', ['-l', directory]));
+  const repair = makeReadOnly(directory);
+  const { file, troubles } = kept(join(directory, 'state', 'lb1.sticks.state'), () => []);
+  expect(await file.read()).toBeUndefined();
+  expect(file.status().trouble).toBe('EROFS');
+  repair();
+  await waitUntil(() => file.status().trouble === undefined, { timeoutMs: 15_000, what: 'it is written' });
+  expect(troubles).toEqual(['EROFS', 'recovered']);
+});
+
 function directoryFor(): string {
   const directory = mkdtempSync(join(tmpdir(), 'tandem-state-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));

@@ -38,6 +38,8 @@ export type KeptContents = 'operator' | 'sticks';
 const batchMax = 1_000;
 /** For the last writing of a node that stops: a full stick table takes a few seconds. */
 const closeTimeoutMs = 10_000;
+/** The first change is written at once; many of them not all the time. */
+const operatorPauseMs = 100;
 const stickTable = 'sticks';
 const epochTable = 'epochs';
 
@@ -55,7 +57,7 @@ export class StateKeeper implements Service {
     if (options.disk === undefined) return;
     const { stickIntervalMs } = options.disk;
     this.#files = {
-      operator: this.#createFile('operator', 0, () => this.#operatorLines()),
+      operator: this.#createFile('operator', operatorPauseMs, () => this.#operatorLines()),
       sticks: this.#createFile('sticks', stickIntervalMs, () =>
         tableLines(stickTable, ports.state.sticks.allEntries(), ports.clock.nowMs()),
       ),

@@ -48,7 +48,8 @@ export type KeptFileStatus = {
   readonly setAside: readonly string[];
 };
 
-const retryMs = 5_000;
+/** A disk that is full is not filled to its last byte all the time. */
+const retryMs = { min: 5_000, max: 60_000 } as const;
 /** A disk that has not answered for so long does not. */
 const stuckMs = 30_000;
 
@@ -76,14 +77,11 @@ export class KeptFile {
 
   /** What is on the disk; undefined: nothing, or nothing that is to be read, which has been said. */
   async read(): Promise<Snapshot | undefined> {
-    await this.#tryWorld(() => this.#prepareDirectory());
-    const { path, header } = this.#options;
-    const read = await readFile(path, header);
-    await this.#lookForSetAside();
-    if (read === undefined || read.ok) return read?.value;
-    this.#unread = `it ${read.reason.text}`;
-    if (!(await this.#tryWorld(() => this.#moveUnread()))) this.#events.onSetAside(`it ${read.reason.text}`, undefined);
-    return undefined;
+    const snapshot = await this.#read();
+    // Whether the disk has recovered shows when it is written.
+    this.#isDirty = this.#trouble !== undefined;
+    if (this.#isDirty) this.#schedule(this.#retryMs());
+    return snapshot;
   }
 
   /** Something has changed: it is written after a pause, or when the writing that is under way has ended. */
@@ -119,6 +117,21 @@ export class KeptFile {
     };
   }
 
+  async #read(): Promise<Snapshot | undefined> {
+    await this.#tryWorld(() => this.#prepareDirectory());
+    const { path, header } = this.#options;
+    const read = await readFile(path, header);
+    await this.#lookForSetAside();
+    if (read === undefined || read.ok) return read?.value;
+    this.#unread = `it ${read.reason.text}`;
+    if (!(await this.#tryWorld(() => this.#moveUnread()))) this.#events.onSetAside(`it ${read.reason.text}`, undefined);
+    return undefined;
+  }
+
+  #retryMs(): number {
+    return Math.min(Math.max(this.#options.pauseMs, retryMs.min), retryMs.max);
+  }
+
   #schedule(delayMs: number): void {
     if (this.#isClosed || this.#timer !== undefined || this.#writing !== undefined) return;
     this.#timer = this.#clock.after(delayMs, () => {
@@ -139,7 +152,7 @@ export class KeptFile {
     this.#writing = undefined;
     this.#endedAtMs = this.#clock.nowMs();
     if (!isWritten) this.#isDirty = true;
-    if (this.#isDirty) this.#schedule(isWritten ? this.#options.pauseMs : retryMs);
+    if (this.#isDirty) this.#schedule(isWritten ? this.#options.pauseMs : this.#retryMs());
   }
 
   async #writeFile(): Promise<void> {
@@ -154,7 +167,7 @@ export class KeptFile {
   }
 
   async #prepareDirectory(): Promise<void> {
-    await mkdir(dirname(this.#options.path), { recursive: true, mode: 0o700 });
+    await makeDirectory(dirname(this.#options.path));
   }
 
   async #moveUnread(): Promise<void> {
@@ -184,6 +197,18 @@ export class KeptFile {
       this.#trouble = code;
       return false;
     }
+  }
+}
+
+/** Alone first: with its parents, Node says ENOENT of a disk that is read-only. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT') throw error;
+    await mkdir(path, { recursive: true, mode: 0o700 });
   }
 }
 

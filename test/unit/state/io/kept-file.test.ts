@@ -151,8 +151,8 @@ describe('KeptFile', () => {
     expect(await file.read()).toBeUndefined();
     say('x');
     await file.close(5_000);
-    expect(told).toEqual([['trouble', 'EEXIST']]);
-    expect(file.status()).toMatchObject({ trouble: 'EEXIST', writtenForMs: undefined });
+    expect(told).toEqual([['trouble', 'ENOTDIR']]);
+    expect(file.status()).toMatchObject({ trouble: 'ENOTDIR', writtenForMs: undefined });
   });
 
   it('writes over what an interrupted writing has left', async () => {
