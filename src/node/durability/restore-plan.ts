@@ -19,41 +19,55 @@ import { entryOf } from './table-lines.ts';
 export type RestorePlan = {
   readonly overrides: ReadonlyMap<string, Override>;
   readonly servers: ReadonlyMap<string, AddedServer>;
-  readonly sticks: ReadonlyMap<string, { readonly server: string; readonly expiresAtMs: number }>;
+  /** Of a key that is there twice, which changed while the backup was made, the last one counts. */
+  readonly sticks: readonly PlannedStick[];
   /** Stick entries whose time is over. */
   readonly expired: number;
 };
+
+export type PlannedStick = { readonly key: string; readonly server: string; readonly expiresAtMs: number };
 
 export type Instants = { readonly writtenWallMs: number; readonly wallMs: number; readonly nowMs: number };
 
 type Draft = {
   readonly overrides: Map<string, Override>;
   readonly servers: Map<string, AddedServer>;
-  readonly sticks: Map<string, { server: string; expiresAtMs: number }>;
+  /** A list: a map of a million would hold up the process each time that it grows. */
+  readonly sticks: PlannedStick[];
   /** Each once, however often it shows. */
   readonly problems: Set<string>;
   /** The services with the servers that the backup adds. */
   readonly services: Map<string, ServiceConfig>;
+  /** By service. */
+  readonly stickCounts: Map<string, number>;
   expired: number;
 };
 
+/** Between two pauses. */
+const batchMax = 1_000;
 /** So many are named; a backup of another pair would bring one for each of its servers. */
 const problemsMax = 20;
 
-/** `services`: of the configuration, with what DNS names stand for, without servers that were added. */
-export function planRestore(
+/**
+ * `services`: of the configuration, with what DNS names stand for, without servers that were added. `pause` lets others
+ * have their turn: a full stick table takes a second.
+ */
+export async function planRestore(
   records: readonly SnapshotRecord[],
   services: readonly ServiceConfig[],
   at: Instants,
-): Result<RestorePlan, readonly string[]> {
+  pause: () => Promise<void>,
+): Promise<Result<RestorePlan, readonly string[]>> {
   const draft: Draft = {
-    ...{ overrides: new Map(), servers: new Map(), sticks: new Map(), problems: new Set(), expired: 0 },
+    ...{ overrides: new Map(), servers: new Map(), sticks: [], problems: new Set(), expired: 0 },
     services: new Map(services.map((service) => [service.name, service])),
+    stickCounts: new Map(),
   };
   // Overrides and sticky clients may be of servers that the backup adds.
   for (const record of records) if (record.table === 'servers') planServer(draft, record);
-  for (const record of records) {
+  for (const [index, record] of records.entries()) {
     if (draft.problems.size >= problemsMax) break;
+    if (index % batchMax === 0) await pause();
     if (record.table === 'overrides') planOverride(draft, record);
     else if (record.table === 'sticks') planStick(draft, record, at);
     else if (record.table !== 'servers') draft.problems.add(`it has a table ${record.table}, which is not known here`);
@@ -108,8 +122,12 @@ function planStick(draft: Draft, record: SnapshotRecord, at: Instants): void {
     return;
   }
   const entry = entryOf(record, at);
-  if (entry === undefined) draft.expired++;
-  else draft.sticks.set(record.key, { server, expiresAtMs: entry.expiresAtMs });
+  if (entry === undefined) {
+    draft.expired++;
+    return;
+  }
+  draft.sticks.push({ key: record.key, server, expiresAtMs: entry.expiresAtMs });
+  draft.stickCounts.set(serviceName, (draft.stickCounts.get(serviceName) ?? 0) + 1);
 }
 
 /** Of a DNS name that the file has, servers come and go. */
@@ -123,16 +141,13 @@ function requireServer({ services, problems }: Draft, serviceName: string, serve
   return isThere;
 }
 
-function checkSizes({ overrides, servers, sticks, services, problems }: Draft): void {
+function checkSizes({ overrides, servers, sticks, stickCounts, services, problems }: Draft): void {
   if (overrides.size > overridesMax) problems.add(`it has ${overrides.size} overrides, more than ${overridesMax}`);
   if (servers.size > addedServersMax) problems.add(`it adds ${servers.size} servers, more than ${addedServersMax}`);
-  const counts = new Map<string, number>();
-  for (const key of sticks.keys()) {
-    const [service] = splitKey(key);
-    counts.set(service, (counts.get(service) ?? 0) + 1);
-  }
-  for (const [name, count] of counts) {
+  for (const [name, countMax] of stickCounts) {
     const size = services.get(name)?.stick?.size ?? 0;
+    if (countMax <= size) continue;
+    const count = new Set(sticks.filter(({ key }) => splitKey(key)[0] === name).map(({ key }) => key)).size;
     if (count > size) problems.add(`it has ${count} sticky clients of service ${name}, whose table's size is ${size}`);
   }
 }

@@ -41,7 +41,7 @@ export class Restore {
     const { clock, services } = this.#ports;
     const { header, records } = read.value;
     const at = { writtenWallMs: header.wallMs, wallMs: clock.wallMs(), nowMs: clock.nowMs() };
-    const plan = planRestore(records, services.list.withoutAdded(), at);
+    const plan = await planRestore(records, services.list.withoutAdded(), at, () => clock.sleep(0));
     if (!plan.ok) {
       const what = `the backup does not fit the configuration of this node: ${plan.reason.join('; ')}`;
       throw new OperatorError('DOES_NOT_FIT', what, 'nothing was restored; restore its configuration first');
@@ -53,12 +53,11 @@ export class Restore {
     const { clock, events, services } = this.#ports;
     services.list.restore(servers);
     services.overrides.restore(overrides);
-    const report = { overrides: overrides.size, servers: servers.size, sticks: sticks.size, expired };
+    const report = { overrides: overrides.size, servers: servers.size, sticks: sticks.length, expired };
     events.add('override', `restored from a backup (${origin})`, report);
-    let count = 0;
-    for (const [key, { server, expiresAtMs }] of sticks) {
+    for (const [index, { key, server, expiresAtMs }] of sticks.entries()) {
       services.stickiness.restore(key, server, expiresAtMs);
-      if (++count % batchMax === 0) await clock.sleep(0);
+      if (index % batchMax === 0) await clock.sleep(0);
     }
     return report;
   }

@@ -18,8 +18,8 @@ services:
 const services: readonly ServiceConfig[] = parsed(file).services;
 
 describe('planRestore', () => {
-  it('takes what fits, and overrides and sticky clients of servers that the backup adds', () => {
-    const plan = planOf(
+  it('takes what fits, and overrides and sticky clients of servers that the backup adds', async () => {
+    const plan = await planOf(
       recordOf('overrides', 'web/s9', { admin: 'drain' }),
       recordOf('sticks', 'web/10.0.0.1', 's9', 60_000),
       recordOf('servers', 'web/s9', { address: '10.9.0.29:80' }),
@@ -33,23 +33,33 @@ describe('planRestore', () => {
           ['plain/s1', { weight: 3 }],
         ]),
         servers: new Map([['web/s9', { address: '10.9.0.29:80' }]]),
-        sticks: new Map([['web/10.0.0.1', { server: 's9', expiresAtMs: 50_500 }]]),
+        sticks: [{ key: 'web/10.0.0.1', server: 's9', expiresAtMs: 50_500 }],
         expired: 0,
       }) as unknown,
     });
   });
 
-  it('leaves out sticky clients whose time is over, and says how many', () => {
-    const plan = planOf(recordOf('sticks', 'web/10.0.0.1', 's1', 10_000), recordOf('sticks', 'web/b', 's1', 10_001));
-    expect(plan).toMatchObject({ ok: true, value: { expired: 1, sticks: { size: 1 } } });
+  it('leaves out sticky clients whose time is over, and says how many', async () => {
+    const plan = await planOf(
+      recordOf('sticks', 'web/10.0.0.1', 's1', 10_000),
+      recordOf('sticks', 'web/b', 's1', 10_001),
+    );
+    expect(plan).toMatchObject({ ok: true, value: { expired: 1, sticks: { length: 1 } } });
   });
 
-  it('takes servers that a DNS name stands for, whether they are there now or not', () => {
-    expect(planOf(recordOf('overrides', 'web/dyn-10.9.0.44', { weight: 1 }))).toMatchObject({ ok: true });
+  it('counts a sticky client once, and takes the last that is said of it', async () => {
+    const twice = ['s1', 's1', 's1'].map((server) => recordOf('sticks', 'web/a', server, 20_000));
+    const plan = await planOf(...twice, recordOf('sticks', 'web/a', 's1', 60_000));
+    expect(plan).toMatchObject({ ok: true });
+    expect(plan.ok && plan.value.sticks.at(-1)).toEqual({ key: 'web/a', server: 's1', expiresAtMs: 50_500 });
   });
 
-  it('leaves out added servers that the file has by now', () => {
-    const plan = planOf(recordOf('servers', 'web/s1', { address: '10.9.0.29:80' }));
+  it('takes servers that a DNS name stands for, whether they are there now or not', async () => {
+    expect(await planOf(recordOf('overrides', 'web/dyn-10.9.0.44', { weight: 1 }))).toMatchObject({ ok: true });
+  });
+
+  it('leaves out added servers that the file has by now', async () => {
+    const plan = await planOf(recordOf('servers', 'web/s1', { address: '10.9.0.29:80' }));
     expect(plan).toMatchObject({ ok: true, value: { servers: { size: 0 } } });
   });
 
@@ -82,22 +92,22 @@ describe('planRestore', () => {
       ],
       ['there is no service shop', 'service web has no server s7'],
     ],
-  ])('refuses %s', (_what, records, reasons) => {
+  ])('refuses %s', async (_what, records, reasons) => {
     const texts = reasons.map((reason): unknown =>
       typeof reason === 'string' ? reason : expect.stringMatching(reason),
     );
-    expect(planOf(...records)).toEqual({ ok: false, reason: texts });
+    expect(await planOf(...records)).toEqual({ ok: false, reason: texts });
   });
 
-  it('names no more than twenty things', () => {
+  it('names no more than twenty things', async () => {
     const records = Array.from({ length: 50 }, (_, index) => recordOf('overrides', `web/x${index}`, { weight: 1 }));
-    const plan = planOf(...records);
+    const plan = await planOf(...records);
     expect(plan.ok ? [] : plan.reason).toHaveLength(20);
   });
 });
 
 function planOf(...records: readonly SnapshotRecord[]) {
-  return planRestore(records, services, at);
+  return planRestore(records, services, at, () => Promise.resolve());
 }
 
 function recordOf(table: string, key: string, value: SnapshotRecord['value'], lifeMs?: number): SnapshotRecord {
