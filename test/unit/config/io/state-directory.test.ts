@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { formatProblem } from '../../../../src/config/index.ts';
-import { checkStateDirectory, stateDirectoryFlaw } from '../../../../src/config/io/index.ts';
+import type { Config, Problem } from '../../../../src/config/index.ts';
+import { checkNamedFiles, stateDirectoryFlaw } from '../../../../src/config/io/index.ts';
 import { pairWith, parsed } from '../fixtures.ts';
 
 describe('the directory for state', () => {
@@ -39,7 +40,7 @@ describe('the directory for state', () => {
   it('is not looked at where nothing is kept', async () => {
     const config = parsed(pairWith(['services:', 'state: false\nservices:']));
     expect(config.state).toBeUndefined();
-    expect(await checkStateDirectory(config, '/nowhere')).toEqual([]);
+    expect(await ofState(config, '/nowhere')).toEqual([]);
   });
 });
 
@@ -50,7 +51,12 @@ function setup() {
   const problemsOf = async (wanted: string): Promise<readonly string[]> => {
     const text = pairWith(['services:', `state: {directory: ${wanted}}\nservices:`]);
     writeFileSync(path, text);
-    return (await checkStateDirectory(parsed(text), path)).map(formatProblem);
+    return (await ofState(parsed(text), path)).map(formatProblem);
   };
   return { directory, path, problemsOf };
+}
+
+/** The key file of the fixture is not there. */
+async function ofState(config: Config, path: string): Promise<readonly Problem[]> {
+  return (await checkNamedFiles(config, path)).filter((problem) => problem.path.startsWith('state'));
 }

@@ -141,7 +141,7 @@ function setup() {
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.reason));
   const [self, peer] = parsed.value.nodes;
   if (self === undefined) throw new Error('no node');
-  const settings = settingsOf({ config: parsed.value, key, hmacKeys: new Map() }, { self, peer });
+  const settings = settingsOf({ config: parsed.value, syncKeys: [key], hmacKeys: new Map() }, { self, peer });
   let nodes = 0;
 
   /** A node that has not been started, behind its admin socket. */
@@ -163,8 +163,8 @@ function setup() {
       restore: (pieces) => restoring.run(pieces),
     };
     const admin = new AdminApi(
-      { socketPath: join(directory, `${name}.sock`), listen: undefined },
-      { ...shared, control: control as NodeControl },
+      { socketPath: join(directory, `${name}.sock`), group: undefined, listen: undefined },
+      { ...shared, control: control as NodeControl, native: loadNative() },
     );
     await admin.start();
     onTestFinished(() => admin.stop());
