@@ -77,6 +77,7 @@ function renderPeer(peer: PeerStatus | undefined): string {
     peer.connected ? 'connected' : `not connected${peer.refused === undefined ? '' : ` (${peer.refused})`}`,
     ...routers,
     peer.inSync ? `in sync for ${duration(peer.inSyncForMs ?? 0)}` : 'not in sync',
+    ...(peer.comparedForMs === undefined ? [] : [`compared ${duration(peer.comparedForMs)} ago`]),
     ...(peer.lagEntries > 0 ? [`${peer.lagEntries} entries, ${duration(peer.lagMs)} behind`] : []),
     ...(peer.configDiffers ? ['its configuration differs'] : []),
   ];

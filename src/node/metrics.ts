@@ -39,6 +39,14 @@ function addNodeMetrics(registry: Registry, status: StatusDocument): void {
   gauge(registry, 'tandem_sync_lag_seconds', 'age of the oldest change the peer has not confirmed').set(
     peer.lagMs / 1_000,
   );
+  gauge(registry, 'tandem_sync_lag_entries', 'changes the peer has not confirmed').set(peer.lagEntries);
+  gauge(registry, 'tandem_sync_lag_bytes', 'bytes of the changes the peer has not confirmed').set(peer.lagBytes);
+  if (peer.comparedForMs !== undefined) {
+    const help = 'time since all tables were last found the same on both nodes';
+    gauge(registry, 'tandem_sync_compared_seconds', help).set(peer.comparedForMs / 1_000);
+  }
+  const entries = gauge(registry, 'tandem_table_entries', 'entries of a replicated table', ['table']);
+  for (const [table, size] of Object.entries(peer.tables)) entries.set({ table }, size);
   const sync = counter(registry, 'tandem_sync_total', 'sync events by kind', ['kind']);
   for (const [kind, count] of Object.entries(peer.counters)) sync.inc({ kind }, count);
 }

@@ -162,6 +162,7 @@ export class NodeParts {
         this.services.stickiness.onMerged(change);
         this.stateKeeper.touch('sticks');
       },
+      onEjection: (change) => this.services.outliers.onMerged(change),
     });
   }
 

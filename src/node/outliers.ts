@@ -1,6 +1,7 @@
 /**
  * Ejects servers at which the workers' connections fail. What is known of ejections is here and in the pools, in the
- * main process alone: workers report failures in a row, and are told who is out.
+ * main process alone: workers report failures in a row, and are told who is out. The peer is told as well, and tells: a
+ * node that takes over does not have to find out once more.
  */
 import type { OutlierConfig } from '../config/index.ts';
 import { eligibility, nextOutlierDeadlineMs, serving, setEjected, stepOutlier } from '../proxy/index.ts';
@@ -14,14 +15,17 @@ import type {
   ServerPool,
 } from '../proxy/index.ts';
 import type { Clock, Logger, Timer } from '../runtime/index.ts';
+import type { Change, ReplicaTable } from '../sync/index.ts';
 import type { EventLog } from './events.ts';
-import { keyOf } from './replicated-state.ts';
+import { keyOf, splitKey } from './replicated-state.ts';
+import type { EjectedServer } from './replicated-state.ts';
 import type { EjectionStatus } from './status-document.ts';
 
 export type OutliersPorts = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly events: EventLog;
+  readonly table: ReplicaTable<EjectedServer>;
   /** Undefined: servers of this service are not ejected (any more). */
   readonly config: (service: string) => OutlierConfig | undefined;
   readonly pool: (service: string) => ServerPool;
@@ -30,6 +34,7 @@ export type OutliersPorts = {
 
 const logMessages = {
   eject: 'a server is ejected',
+  follow: 'a server is ejected on the peer',
   return: 'a server is no longer ejected',
   hold: 'a server is not ejected: too few others are left',
 } as const;
@@ -40,6 +45,8 @@ export class Outliers {
   /** By service and server, and by worker. */
   readonly #failures = new Map<string, Map<number, number>>();
   readonly #totals = new Map<string, number>();
+  /** Ejected by this node, and so let back by it alone. */
+  readonly #own = new Set<string>();
   #timer: Timer | undefined;
 
   constructor(ports: OutliersPorts) {
@@ -58,6 +65,19 @@ export class Outliers {
       const sum = [...ofWorkers.values()].reduce((total, count) => total + count, 0);
       this.#step(service, { kind: 'failures', server, failures: sum, reason });
     }
+  }
+
+  /** The peer has ejected a server, or let it back. */
+  onMerged({ key, value }: Change<EjectedServer>): void {
+    const [service, server] = splitKey(key);
+    const { clock, table } = this.#ports;
+    const nowMs = clock.nowMs();
+    this.#own.delete(key);
+    if (value === undefined) return this.#step(service, { kind: 'returned-by-peer', server });
+    const { reason, inARow: ejections } = value;
+    const untilMs = nowMs + (table.lifeMs(key, nowMs) ?? 0);
+    if (untilMs === Infinity) return;
+    this.#step(service, { kind: 'ejected-by-peer', server, untilMs, reason, ejections });
   }
 
   /** It has counted nothing yet. */
@@ -101,6 +121,7 @@ export class Outliers {
 
   /** It is not watched any more: who is out comes back. */
   #forget(service: string): void {
+    for (const server of this.#states.get(service)?.keys() ?? []) this.#letBack(keyOf(service, server));
     this.#states.delete(service);
     this.#takeBack(service);
   }
@@ -120,15 +141,30 @@ export class Outliers {
     if (effect.kind !== 'hold') {
       // The workers forget what they have counted, too, when the server is back.
       this.#failures.delete(keyOf(service, server));
-      const update = setEjected(this.#ports.pool(service), server, effect.kind === 'eject');
+      const update = setEjected(this.#ports.pool(service), server, effect.kind !== 'return');
       if (update.ok) this.#ports.store(service, update.value);
     }
-    if (effect.kind === 'eject') {
-      const key = keyOf(service, server);
-      this.#totals.set(key, (this.#totals.get(key) ?? 0) + 1);
-    }
+    const key = keyOf(service, server);
+    if (effect.kind === 'eject') this.#totals.set(key, (this.#totals.get(key) ?? 0) + 1);
+    this.#tellPeer(key, effect);
     this.#ports.logger[effect.kind === 'return' ? 'info' : 'warn']({ service, ...effect }, logMessages[effect.kind]);
     this.#ports.events.add('server', `${service}: ${describe(effect)}`, { service, ...effect });
+  }
+
+  #tellPeer(key: string, effect: OutlierEffect): void {
+    const { table, clock } = this.#ports;
+    if (effect.kind === 'eject') {
+      const { reason, ejections: inARow, durationMs } = effect;
+      this.#own.add(key);
+      table.set(key, { reason, inARow }, clock.nowMs(), durationMs);
+    } else if (effect.kind === 'return') {
+      this.#letBack(key);
+    }
+  }
+
+  #letBack(key: string): void {
+    const { table, clock } = this.#ports;
+    if (this.#own.delete(key)) table.delete(key, clock.nowMs());
   }
 
   #schedule(): void {
@@ -151,14 +187,18 @@ function outlierPool(pool: ServerPool): OutlierPool {
   );
 }
 
+const returnCauses = { time: '', panic: ': too few others are left', peer: ' on the peer' } as const;
+
 function describe(effect: OutlierEffect): string {
   switch (effect.kind) {
     case 'eject': {
       const { server, failures, reason, durationMs } = effect;
       return `${server} ejected for ${durationMs / 1_000} s (${failures} failures in a row, last: ${reason})`;
     }
+    case 'follow':
+      return `${effect.server} is ejected on the peer, for ${effect.durationMs / 1_000} s more (${effect.reason})`;
     case 'return':
-      return `${effect.server} is no longer ejected${effect.cause === 'panic' ? ': too few others are left' : ''}`;
+      return `${effect.server} is no longer ejected${returnCauses[effect.cause]}`;
     case 'hold': {
       const { server, failures, reason } = effect;
       return `${server} not ejected, too few others are left (${failures} failures in a row, last: ${reason})`;

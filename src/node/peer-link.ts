@@ -3,7 +3,7 @@ import type { NodeConfig, SyncConfig } from '../config/index.ts';
 import { OperatorError } from '../runtime/index.ts';
 import type { Clock, Logger, Random, Service } from '../runtime/index.ts';
 import { SyncLink, SyncRequestError } from '../sync/io/index.ts';
-import type { LostHow, SyncKeys, SyncState } from '../sync/io/index.ts';
+import type { LostHow, SyncKeys, SyncState, TableDifference } from '../sync/io/index.ts';
 import type { Plain } from '../sync/index.ts';
 import type { EventLog } from './events.ts';
 import type { Mastership, PeerLoss, RouterRole } from './mastership.ts';
@@ -80,6 +80,7 @@ export class PeerLink implements Service {
         onNotice: (name, body) => this.#onNotice(name, body),
         onRequest: ports.onRequest,
         onStateChanged: (syncState) => this.#onStateChanged(syncState),
+        onDifference: (difference) => this.#onDifference(difference),
         onQuiet: (isQuiet) => ports.mastership.onPeerQuiet(isQuiet),
         onConnectionLost: (how) => {
           ports.events.add('peer', `${this.name}: sync connection lost (${how})`, { how });
@@ -150,12 +151,30 @@ export class PeerLink implements Service {
       inSyncForMs: state.inSyncSinceMs === undefined ? undefined : nowMs - state.inSyncSinceMs,
       lagEntries: state.lag.entries,
       lagMs: state.lag.oldestMs,
+      lagBytes: state.lag.bytes,
+      comparedForMs: state.comparedAtMs === undefined ? undefined : nowMs - state.comparedAtMs,
+      protocolVersion: state.protocolVersion,
+      tables: tableSizes(this.#ports.state),
       configDiffers: state.configDiffers,
       configDiffersForMs: state.configDiffers ? nowMs - this.#configVerdictAtMs : undefined,
       configHash: state.peerConfigHash,
       virtualRouters: state.connected ? this.#ports.mastership.peerStates() : {},
       counters: { ...flatten(counters), malformedNotices: this.#malformedNotices },
     };
+  }
+
+  /** Nothing that is sent and acknowledged can differ, unless a program or a memory is at fault: somebody must know. */
+  #onDifference(difference: TableDifference): void {
+    const { events, logger } = this.#ports;
+    const { kind, table } = difference;
+    if (kind === 'differs') {
+      logger.warn({ peer: this.name, table, buckets: difference.buckets }, "a table differs from the peer's");
+      events.add('sync', `${this.name}: table ${table} differs, it is being mended`, { table });
+    } else {
+      events.add('sync', `${this.name}: table ${table} is mended, ${difference.entries} entries came`, {
+        ...difference,
+      });
+    }
   }
 
   #tellConfig(): void {
@@ -208,6 +227,10 @@ export class PeerLink implements Service {
     logger.warn({ peer: this.name, ...hashes }, 'the peer has another configuration');
     events.add('peer', `${this.name} has another configuration`, hashes);
   }
+}
+
+function tableSizes(state: ReplicatedState): Readonly<Record<string, number>> {
+  return Object.fromEntries(Object.values(state).map(({ name, size }) => [name, size]));
 }
 
 function lossOf(how: LostHow): PeerLoss {

@@ -1,8 +1,8 @@
 /** What the two nodes keep equal. Keys are "service/name": names contain no slash. */
 import { isWeight } from '../proxy/index.ts';
 import type { AdminState } from '../proxy/index.ts';
-import { ReplicaTable } from '../sync/index.ts';
-import type { Change, Plain } from '../sync/index.ts';
+import { isSessionValue, ReplicaTable } from '../sync/index.ts';
+import type { Change, Plain, SessionValue } from '../sync/index.ts';
 
 /** What an operator set; absent fields are as configured. */
 export type Override = {
@@ -15,12 +15,23 @@ export type Override = {
 /** The keys of a server as in the file, without its name. */
 export type AddedServer = { readonly [key: string]: Plain };
 
+/** A server that is out because connections to it failed; it is there as long as the server is out. */
+export type EjectedServer = {
+  readonly reason: string;
+  /** Which ejection in a row it is. */
+  readonly inARow: number;
+};
+
 export type ReplicatedState = {
   readonly overrides: ReplicaTable<Override>;
   /** What operators added, by service/name. */
   readonly servers: ReplicaTable<AddedServer>;
   /** service/source -> server */
   readonly sticks: ReplicaTable<string>;
+  /** By service/name. */
+  readonly ejections: ReplicaTable<EjectedServer>;
+  /** Connections that can be taken over, see `sessionKey`. */
+  readonly sessions: ReplicaTable<SessionValue>;
 };
 
 export const overridesMax = 10_000;
@@ -31,6 +42,11 @@ const sticksMax = 1_000_000;
  * from its disk.
  */
 const operatorTombstoneMs = 90 * 86_400_000;
+const ejectionsMax = 10_000;
+const sessionsMax = 262_144;
+/** The ends of connections come as fast as their beginnings. */
+const sessionTombstonesMax = 262_144;
+const reasonLengthMax = 256;
 /** Of a server that was found by DNS: its name in the file and its address. */
 const nameLengthMax = 128;
 
@@ -40,6 +56,7 @@ export function createReplicatedState(
     readonly onOverride: (change: Change<Override>) => void;
     readonly onServer: (change: Change<AddedServer>) => void;
     readonly onStick: (change: Change<string>) => void;
+    readonly onEjection: (change: Change<EjectedServer>) => void;
   },
 ): ReplicatedState {
   return {
@@ -70,6 +87,22 @@ export function createReplicatedState(
       parse: parseStick,
       onMerged: events.onStick,
     }),
+    ejections: new ReplicaTable<EjectedServer>({
+      name: 'ejections',
+      origin,
+      entriesMax: ejectionsMax,
+      whenFull: 'refuse',
+      parse: parseEjection,
+      onMerged: events.onEjection,
+    }),
+    sessions: new ReplicaTable<SessionValue>({
+      name: 'sessions',
+      origin,
+      entriesMax: sessionsMax,
+      whenFull: 'refuse',
+      parse: (value) => (isSessionValue(value) ? value : undefined),
+      tombstonesMax: sessionTombstonesMax,
+    }),
   };
 }
 
@@ -81,6 +114,13 @@ export function keyOf(service: string, name: string): string {
 export function splitKey(key: string): readonly [service: string, name: string] {
   const slash = key.indexOf('/');
   return [key.slice(0, slash), key.slice(slash + 1)];
+}
+
+function parseEjection(value: Plain): EjectedServer | undefined {
+  if (!isFields(value)) return undefined;
+  const { reason, inARow } = value;
+  if (typeof reason !== 'string' || reason.length > reasonLengthMax) return undefined;
+  return typeof inARow === 'number' && Number.isInteger(inARow) && inARow >= 1 ? { reason, inARow } : undefined;
 }
 
 export function parseOverride(value: Plain): Override | undefined {

@@ -60,7 +60,7 @@ export class ServiceManager implements Service {
   readonly #pools: ServerPools;
   readonly #workers: WorkerPool;
   readonly #health: HealthChecks;
-  readonly #outliers: Outliers;
+  readonly outliers: Outliers;
   #resolvers: readonly Endpoint[];
   #accessLog: Config['log']['access'];
   #lastCounters: readonly WorkerCounters[] = [];
@@ -104,7 +104,7 @@ export class ServiceManager implements Service {
       { clock, logger, native, random, events, ...access, services: () => list.all },
     );
     const outliers = new Outliers({
-      ...{ clock, logger, events, ...access },
+      ...{ clock, logger, events, ...access, table: state.ejections },
       config: (service) => list.get(service)?.outlier,
     });
     this.list = list;
@@ -117,7 +117,7 @@ export class ServiceManager implements Service {
     this.#discovery = discovery;
     this.#pools = pools;
     this.#health = health;
-    this.#outliers = outliers;
+    this.outliers = outliers;
     this.#workers = createServiceWorkers(options.workers, {
       ...{ clock, logger, native, events, list, pools, outliers, stickiness },
       accessLog: () => this.#accessLog,
@@ -144,7 +144,7 @@ export class ServiceManager implements Service {
 
   async stop(): Promise<void> {
     this.#discovery.stop();
-    this.#outliers.stop();
+    this.outliers.stop();
     await this.#health.stop();
     await this.#workers.stop();
   }
@@ -212,7 +212,7 @@ export class ServiceManager implements Service {
     this.#lastCounters = await this.#workers.counters();
     const sources = {
       ...{ list: this.list, pools: this.#pools, discovery: this.#discovery },
-      ...{ health: this.#health, outliers: this.#outliers },
+      ...{ health: this.#health, outliers: this.outliers },
       counters: sumCounters(this.#lastCounters),
       sticks: this.stickiness.counts(),
       failures: this.#workers.failures,

@@ -109,6 +109,13 @@ export type PeerStatus = {
   readonly inSyncForMs: number | undefined;
   readonly lagEntries: number;
   readonly lagMs: number;
+  readonly lagBytes: number;
+  /** Since when the digests of all tables have last been found the same on both nodes; undefined: not yet. */
+  readonly comparedForMs: number | undefined;
+  /** Of the sync protocol, as both speak it; undefined while it is not connected. */
+  readonly protocolVersion: number | undefined;
+  /** Entries of each replicated table on this node. */
+  readonly tables: Readonly<Record<string, number>>;
   readonly configDiffers: boolean;
   readonly configDiffersForMs: number | undefined;
   /** Undefined while it is not connected. */

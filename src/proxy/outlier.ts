@@ -38,6 +38,15 @@ export type OutlierPool = ReadonlyMap<string, boolean>;
 export type OutlierInput =
   /** So many failures in a row, as of now; 0: it has served since. */
   | { readonly kind: 'failures'; readonly server: string; readonly failures: number; readonly reason: string }
+  /** The peer has ejected it, as the `ejections`-th time in a row; and lets it back. */
+  | {
+      readonly kind: 'ejected-by-peer';
+      readonly server: string;
+      readonly untilMs: number;
+      readonly reason: string;
+      readonly ejections: number;
+    }
+  | { readonly kind: 'returned-by-peer'; readonly server: string }
   /** Time has gone on, or the pool has changed. */
   | { readonly kind: 'tick' };
 
@@ -51,8 +60,10 @@ export type OutlierEffect =
       /** Which in a row it is, from 1. */
       readonly ejections: number;
     }
-  /** Back in use: its time is over, or the others are out. */
-  | { readonly kind: 'return'; readonly server: string; readonly cause: 'time' | 'panic' }
+  /** The peer has ejected it, and it is out here as well. */
+  | { readonly kind: 'follow'; readonly server: string; readonly reason: string; readonly durationMs: number }
+  /** Back in use: its time is over, or the others are out, or the peer has let it back. */
+  | { readonly kind: 'return'; readonly server: string; readonly cause: 'time' | 'panic' | 'peer' }
   /** It would have been ejected, but too many are out. */
   | { readonly kind: 'hold'; readonly server: string; readonly reason: string; readonly failures: number };
 
@@ -81,7 +92,7 @@ export function stepOutlier(
   nowMs: number,
 ): OutlierStep {
   const draft = new Draft(config, state, pool, nowMs);
-  if (input.kind === 'failures') draft.note(input.server, input.failures, input.reason);
+  draft.learn(input);
   draft.returnDue();
   draft.returnForPanic();
   draft.ejectDue();
@@ -103,8 +114,22 @@ class Draft {
     this.servers = new Map([...state].filter(([server]) => pool.has(server)));
   }
 
+  learn(input: OutlierInput): void {
+    switch (input.kind) {
+      case 'failures':
+        return this.#note(input.server, input.failures, input.reason);
+      case 'ejected-by-peer':
+        return this.#follow(input);
+      case 'returned-by-peer':
+        if (this.servers.get(input.server)?.ejection !== undefined) this.#return(input.server, 'peer');
+        return;
+      case 'tick':
+        return;
+    }
+  }
+
   /** What fails while the server is out began before, and tells nothing new. */
-  note(server: string, failures: number, reason: string): void {
+  #note(server: string, failures: number, reason: string): void {
     const standing = this.servers.get(server) ?? unknown;
     if (!this.#pool.has(server) || standing.ejection !== undefined) return;
     const isHeld = standing.isHeld && failures > 0;
@@ -154,7 +179,15 @@ class Draft {
     this.effects.push({ kind: 'eject', server, reason, failures, durationMs, ejections });
   }
 
-  #return(server: string, cause: 'time' | 'panic'): void {
+  #follow({ server, untilMs, reason, ejections }: OutlierInput & { kind: 'ejected-by-peer' }): void {
+    if (!this.#pool.has(server)) return;
+    const known = this.servers.get(server) ?? unknown;
+    this.servers.set(server, { ...known, ejection: { untilMs, reason }, ejections, isHeld: false });
+    if (known.ejection !== undefined) return;
+    this.effects.push({ kind: 'follow', server, reason, durationMs: untilMs - this.#nowMs });
+  }
+
+  #return(server: string, cause: 'time' | 'panic' | 'peer'): void {
     const { ejections } = this.servers.get(server) ?? unknown;
     this.servers.set(server, { ...unknown, ejections, endedAtMs: this.#nowMs });
     this.effects.push({ kind: 'return', server, cause });

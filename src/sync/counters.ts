@@ -10,6 +10,12 @@ export type SyncCounters = {
   /** Entries of tables that this node does not have. */
   entriesOfUnknownTables: number;
   snapshotsSent: number;
+  /** Slices of tables whose digests were compared; and those that were put off because changes were under way. */
+  comparisons: number;
+  comparisonsPutOff: number;
+  /** Buckets of entries that differed, and entries that were taken over from the peer to mend that. */
+  bucketsDifferent: number;
+  entriesMended: number;
   /** How often the own queue overflowed, and how often the peer said that its had. */
   desyncs: number;
   desyncsByPeer: number;
@@ -39,6 +45,10 @@ export function createSyncCounters(): SyncCounters {
     entriesFull: 0,
     entriesOfUnknownTables: 0,
     snapshotsSent: 0,
+    comparisons: 0,
+    comparisonsPutOff: 0,
+    bucketsDifferent: 0,
+    entriesMended: 0,
     desyncs: 0,
     desyncsByPeer: 0,
     noticesSent: 0,

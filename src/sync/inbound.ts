@@ -6,17 +6,30 @@ import { entriesOf } from './batch.ts';
 import type { TableMessage } from './message.ts';
 import type { MergeOutcome, ReplicatedTable } from './replica-table.ts';
 
+export type InboundOptions = {
+  readonly tables: readonly ReplicatedTable[];
+  /** Of which the peer sends snapshots. */
+  readonly peerTables: readonly string[];
+  /** See `originOf`. */
+  readonly peerOrigin: string;
+  readonly counters: SyncCounters;
+  /** The peer has shown an entry that is older than what is here. */
+  readonly onNewerHere: (table: string, key: string) => void;
+};
+
 export class Inbound {
+  readonly #options: InboundOptions;
   readonly #tables: ReadonlyMap<string, ReplicatedTable>;
   readonly #counters: SyncCounters;
   /** The peer's tables of which a snapshot has not come to its end. */
   readonly #incomplete: Set<string>;
   #receivedSeq = 0;
 
-  constructor(tables: readonly ReplicatedTable[], peerTables: readonly string[], counters: SyncCounters) {
-    this.#tables = new Map(tables.map((table) => [table.name, table]));
-    this.#incomplete = new Set(peerTables);
-    this.#counters = counters;
+  constructor(options: InboundOptions) {
+    this.#options = options;
+    this.#tables = new Map(options.tables.map((table) => [table.name, table]));
+    this.#incomplete = new Set(options.peerTables);
+    this.#counters = options.counters;
   }
 
   /** Everything up to this number has been applied. */
@@ -26,6 +39,11 @@ export class Inbound {
 
   get isComplete(): boolean {
     return this.#incomplete.size === 0;
+  }
+
+  /** The peer is about to repair a table. */
+  expectRepair(table: string): void {
+    this.#incomplete.add(table);
   }
 
   /** False if the message does not follow the one before it. */
@@ -39,7 +57,13 @@ export class Inbound {
       case 'delta':
         this.#merge(message.table, message.batch, nowMs);
         return true;
+      case 'compare':
+        return true;
+      case 'repair':
+        this.#mend(message.table, message.batch, nowMs);
+        return true;
       case 'snapshot-end':
+      case 'repair-end':
         this.#incomplete.delete(message.table);
         return true;
       case 'desync':
@@ -58,6 +82,18 @@ export class Inbound {
       return;
     }
     for (const entry of entriesOf(batch, nowMs)) this.#count(table.merge(entry, nowMs));
+  }
+
+  #mend(tableName: string, batch: Batch, nowMs: number): void {
+    const { peerOrigin, onNewerHere } = this.#options;
+    this.#counters.entriesReceived += batch.keys.length;
+    const table = this.#tables.get(tableName);
+    if (table === undefined) return;
+    for (const entry of entriesOf(batch, nowMs)) {
+      const outcome = table.mend(entry, peerOrigin, nowMs);
+      if (outcome === 'applied') this.#counters.entriesMended++;
+      if (outcome === 'newer-here') onNewerHere(tableName, entry.key);
+    }
   }
 
   #count(outcome: MergeOutcome): void {

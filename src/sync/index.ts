@@ -15,5 +15,7 @@ export type { RefuseReason } from './message.ts';
 export type { Answer, RequestOutcome } from './conversation.ts';
 export { FrameDecoder } from './frame.ts';
 export type { Lag } from './outbound.ts';
+export { decodeSession, encodeSession, isSessionValue, sessionKey } from './takeover/session-record.ts';
+export type { SessionRecord, SessionValue, SocketRecord } from './takeover/session-record.ts';
 export { PeerSession } from './session.ts';
 export type { ProtocolFault, SessionEnd, SessionEvent, SessionOptions } from './session.ts';

@@ -3,8 +3,12 @@
  * exceeds one is ended as malformed. Bounds on what is sent keep this node inside them and its event loop short.
  */
 
-/** Raised when a change cannot be read by an older node. Hello and the framing stay readable for ever. */
-export const protocolVersion = 1;
+/**
+ * The versions that this node speaks, and the two nodes speak the newest that both do: so a pair is upgraded one node
+ * at a time. Hello and the framing stay readable for ever. Since 2 the nodes compare digests of their tables.
+ */
+export const oldestVersion = 1;
+export const newestVersion = 2;
 
 /** A frame's payload. Far above a batch, so that one large request (a dumped socket) fits as well. */
 export const frameBytesMax = 256 * 1024;
@@ -26,6 +30,10 @@ export const counterMax = 2 ** 48;
 /** Ten years; what lives longer does not expire. */
 export const ttlMsMax = 10 * 366 * 86_400_000;
 export const batchEntriesMax = 4_096;
+/** In one comparison. Far fewer than a table may have: it is gone through slice by slice. */
+export const bucketsMax = 512;
+/** Of what a bucket's number may be: there are `counterMax` counters. */
+export const bucketIdMax = 2 ** 38;
 
 /** What this node puts into one batch: about a millisecond of work for the peer. */
 export const batchEntries = 512;
@@ -48,6 +56,8 @@ export type SessionLimits = {
   /** Changes of one table that wait for the window; one more desynchronises the table. */
   readonly queueEntriesMax: number;
   readonly queueBytesMax: number;
+  /** Between two slices of a table that are compared. */
+  readonly comparePeriodMs: number;
   /** From the connection to the peer's hello and welcome. */
   readonly greetingTimeoutMs: number;
 };
@@ -57,5 +67,6 @@ export const defaultSessionLimits: SessionLimits = {
   windowBytesMax: 256 * 1024,
   queueEntriesMax: 100_000,
   queueBytesMax: 32 * 1024 * 1024,
+  comparePeriodMs: 1_000,
   greetingTimeoutMs: 2_000,
 };

@@ -23,7 +23,10 @@ export type RefuseReason = (typeof refuseReasons)[number];
 
 export type Hello = {
   readonly type: 'hello';
-  readonly protocolVersion: typeof limits.protocolVersion;
+  /** The oldest that the sender speaks: a node that knows one version only compares this field with it. */
+  readonly protocolVersion: number;
+  /** The newest; the same as `protocolVersion` from a node that knows one version only. */
+  readonly newestVersion: number;
   readonly node: string;
   /** Whom the sender expects to talk to. */
   readonly peer: string;
@@ -43,7 +46,42 @@ export type TableMessage =
   | { readonly type: 'snapshot-chunk'; readonly seq: number; readonly table: string; readonly batch: Batch }
   | { readonly type: 'snapshot-end'; readonly seq: number; readonly table: string }
   | { readonly type: 'delta'; readonly seq: number; readonly table: string; readonly batch: Batch }
-  | { readonly type: 'desync'; readonly seq: number; readonly table: string };
+  | { readonly type: 'desync'; readonly seq: number; readonly table: string }
+  | Comparison
+  | { readonly type: 'repair'; readonly seq: number; readonly table: string; readonly batch: Batch }
+  | { readonly type: 'repair-end'; readonly seq: number; readonly table: string };
+
+/** The digests of a slice of a table: of the buckets from `from` up to and without `to`. */
+export type Comparison = {
+  readonly type: 'compare';
+  readonly seq: number;
+  readonly table: string;
+  /** The peer's table data that the sender has applied. */
+  readonly receivedSeq: number;
+  readonly from: number;
+  readonly to: number;
+  /** Those of the slice that have entries. */
+  readonly buckets: readonly number[];
+  /** Of each of them: the number of entries, and the two halves of the sum of their hashes. */
+  readonly counts: readonly number[];
+  readonly lows: readonly number[];
+  readonly highs: readonly number[];
+  /** Buckets about which nothing can be said now. */
+  readonly unsure: readonly number[];
+};
+
+export const verdicts = ['same', 'different', 'later'] as const;
+
+/** `later`: changes are under way, so that a difference would mean nothing. */
+export type Verdict = {
+  readonly type: 'verdict';
+  /** Of the comparison. */
+  readonly seq: number;
+  readonly table: string;
+  readonly verdict: (typeof verdicts)[number];
+  /** Those that differ. */
+  readonly buckets: readonly number[];
+};
 
 export type Notice = { readonly type: 'notice'; readonly name: string; readonly body: Plain };
 
@@ -66,6 +104,7 @@ export type Message =
   | { readonly type: 'welcome' }
   | { readonly type: 'refuse'; readonly reason: RefuseReason }
   | TableMessage
+  | Verdict
   | { readonly type: 'ack'; readonly seq: number }
   | Heartbeat
   | Notice
@@ -114,6 +153,11 @@ const readers: Readonly<Record<MessageType, Reader>> = {
   delta: ({ seq, table, batch }) =>
     isSeq(seq) && isName(table) && isBatch(batch) ? ok({ type: 'delta', seq, table, batch }) : undefined,
   desync: ({ seq, table }) => (isSeq(seq) && isName(table) ? ok({ type: 'desync', seq, table }) : undefined),
+  compare: readCompare,
+  verdict: readVerdict,
+  repair: ({ seq, table, batch }) =>
+    isSeq(seq) && isName(table) && isBatch(batch) ? ok({ type: 'repair', seq, table, batch }) : undefined,
+  'repair-end': ({ seq, table }) => (isSeq(seq) && isName(table) ? ok({ type: 'repair-end', seq, table }) : undefined),
   ack: ({ seq }) => (isSeq(seq) ? ok({ type: 'ack', seq }) : undefined),
   heartbeat: readHeartbeat,
   notice: ({ name, body }) =>
@@ -133,12 +177,16 @@ function readHeartbeat({ withinMs }: Fields): ReturnType<Reader> {
 /** The version is read first: what else a hello of another version says is that version's business. */
 function readHello(fields: Fields): ReturnType<Reader> {
   const { protocolVersion, node, peer, configHash, bootId, heartbeatMs, tables } = fields;
-  if (!isSeq(protocolVersion)) return undefined;
-  if (protocolVersion !== limits.protocolVersion) return ok({ type: 'foreign-hello', protocolVersion });
+  const newestVersion = fields['newestVersion'] ?? protocolVersion;
+  if (!isSeq(protocolVersion) || !isSeq(newestVersion)) return undefined;
+  if (protocolVersion > limits.newestVersion || newestVersion < limits.oldestVersion) {
+    return ok({ type: 'foreign-hello', protocolVersion });
+  }
   if (!isName(node) || !isName(peer) || !isName(configHash) || !isName(bootId)) return undefined;
   if (!isPeriod(heartbeatMs)) return undefined;
   if (!Array.isArray(tables) || tables.length > limits.tablesMax || !tables.every(isName)) return undefined;
-  return ok({ type: 'hello', protocolVersion, node, peer, configHash, bootId, heartbeatMs, tables });
+  const versions = { protocolVersion, newestVersion };
+  return ok({ type: 'hello', ...versions, node, peer, configHash, bootId, heartbeatMs, tables });
 }
 
 function readRefuse({ reason }: Fields): ReturnType<Reader> {
@@ -151,6 +199,21 @@ function readResponse({ id, ok: isOk, result, error }: Fields): ReturnType<Reade
   if (isOk === true && isPlain(result, limits.bodyBytesMax)) return ok({ type: 'response', id, ok: true, result });
   if (isOk !== false || typeof error !== 'string' || error.length > limits.errorLengthMax) return undefined;
   return ok({ type: 'response', id, ok: false, error });
+}
+
+function readCompare(fields: Fields): ReturnType<Reader> {
+  const { seq, table, receivedSeq, from, to, buckets, counts, lows, highs, unsure } = fields;
+  if (!isSeq(seq) || !isName(table) || !isSeq(receivedSeq) || !isBucket(from) || !isBucket(to)) return undefined;
+  if (!isBucketList(buckets) || !isBucketList(unsure)) return undefined;
+  const { length } = buckets;
+  if (!isWords(counts, length) || !isWords(lows, length) || !isWords(highs, length)) return undefined;
+  return ok({ type: 'compare', seq, table, receivedSeq, from, to, buckets, counts, lows, highs, unsure });
+}
+
+function readVerdict({ seq, table, verdict, buckets }: Fields): ReturnType<Reader> {
+  const known = verdicts.find((each) => each === verdict);
+  if (!isSeq(seq) || !isName(table) || known === undefined || !isBucketList(buckets)) return undefined;
+  return ok({ type: 'verdict', seq, table, verdict: known, buckets });
 }
 
 /** Undefined for bytes that are no msgpack; msgpack's own nil comes out as null. */
@@ -173,6 +236,19 @@ function isMap(value: unknown): value is Fields {
 
 function isName(value: unknown): value is string {
   return typeof value === 'string' && value.length > 0 && value.length <= limits.nameLengthMax;
+}
+
+function isBucket(value: unknown): value is number {
+  return isSeq(value) && value <= limits.bucketIdMax;
+}
+
+function isBucketList(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.length <= limits.bucketsMax && value.every(isBucket);
+}
+
+/** So many integers of 32 bits. */
+function isWords(value: unknown, length: number): value is readonly number[] {
+  return Array.isArray(value) && value.length === length && value.every((word) => word === (Number(word) | 0));
 }
 
 /** Milliseconds, up to an hour. */

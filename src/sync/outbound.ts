@@ -4,8 +4,10 @@
  */
 
 import type { SyncCounters } from './counters.ts';
+import type { Comparer } from './comparer.ts';
 import { encodeFrame } from './frame.ts';
 import type { SessionLimits } from './limits.ts';
+import type { Entry } from './entry.ts';
 import type { ReplicatedTable } from './replica-table.ts';
 import type { Outgoing } from './table-feed.ts';
 import { TableFeed } from './table-feed.ts';
@@ -56,11 +58,14 @@ export class Outbound {
     for (const unwatch of this.#unwatch) unwatch();
   }
 
-  /** The next frame of table data; undefined if there is none or the window is closed. */
-  nextFrame(nowMs: number): Uint8Array | undefined {
+  /**
+   * The next frame of table data; undefined if there is none or the window is closed. A table of which all has been
+   * sent is compared, when it is time; `receivedSeq` is what has been applied of the peer's.
+   */
+  nextFrame(nowMs: number, comparer?: Comparer, receivedSeq = 0): Uint8Array | undefined {
     const { windowEntriesMax, windowBytesMax } = this.#options.limits;
     if (this.#entries >= windowEntriesMax || this.#bytes >= windowBytesMax) return undefined;
-    const outgoing = this.#nextOutgoing(nowMs);
+    const outgoing = this.#nextOutgoing(nowMs) ?? this.#nextComparison(nowMs, comparer, receivedSeq);
     if (outgoing === undefined) return undefined;
     const frame = encodeFrame(outgoing.message);
     this.#track(outgoing, frame.length);
@@ -86,6 +91,24 @@ export class Outbound {
     return this.#feeds.every((feed) => feed.isSettled(this.#ackedSeq));
   }
 
+  /** Whether the peer, which has this node's data up to `seq`, has all there is of a table. */
+  hasSentAll(table: string, seq: number): boolean {
+    return this.#feedOf(table)?.hasSentAll(seq) ?? false;
+  }
+
+  /** Sends some buckets of a table once more. */
+  repair(table: string, buckets: readonly number[]): void {
+    this.#feedOf(table)?.repair(buckets);
+    this.#options.onOutput();
+  }
+
+  /** Sends an entry of which the peer has shown an older version. */
+  resend(table: string, key: string): void {
+    const entry = this.#options.tables.find(({ name }) => name === table)?.find(key);
+    const feed = this.#feedOf(table);
+    if (entry !== undefined && feed !== undefined) this.#queue(feed, entry);
+  }
+
   lag(nowMs: number): Lag {
     const waiting = this.#feeds.map((feed) => feed.waiting);
     const underWay = Array.from(this.#unacknowledged).filter((sent) => sent.changes > 0);
@@ -98,10 +121,16 @@ export class Outbound {
   }
 
   #watch(table: ReplicatedTable, feed: TableFeed): () => void {
-    return table.watchLocalChanges((entry) => {
-      if (!feed.add(entry, this.#options.nowMs())) this.#options.counters.desyncs++;
-      this.#options.onOutput();
-    });
+    return table.watchLocalChanges((entry) => this.#queue(feed, entry));
+  }
+
+  #queue(feed: TableFeed, entry: Entry): void {
+    if (!feed.add(entry, this.#options.nowMs())) this.#options.counters.desyncs++;
+    this.#options.onOutput();
+  }
+
+  #feedOf(table: string): TableFeed | undefined {
+    return this.#feeds[this.#options.tables.findIndex(({ name }) => name === table)];
   }
 
   /** One message per table in turn, so that a large table does not hold up a small one. */
@@ -111,6 +140,16 @@ export class Outbound {
       this.#nextFeed = (this.#nextFeed + 1) % this.#feeds.length;
       const outgoing = feed?.next(this.#sentSeq + 1, this.#ackedSeq, nowMs);
       if (outgoing !== undefined) return outgoing;
+    }
+    return undefined;
+  }
+
+  #nextComparison(nowMs: number, comparer: Comparer | undefined, receivedSeq: number): Outgoing | undefined {
+    if (comparer === undefined) return undefined;
+    for (const [index, { name }] of this.#options.tables.entries()) {
+      if (this.#feeds[index]?.isSettled(this.#ackedSeq) !== true) continue;
+      const message = comparer.ask(name, this.#sentSeq + 1, receivedSeq, nowMs);
+      if (message !== undefined) return { message, entries: 0, changes: 0, oldestChangeMs: Infinity };
     }
     return undefined;
   }

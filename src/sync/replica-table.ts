@@ -11,6 +11,7 @@ import { counterMax, keyLengthMax, ttlMsMax, valueBytesMax } from './limits.ts';
 import type { Plain } from './plain.ts';
 import { isPlain } from './plain.ts';
 import { ShardedMap } from './sharded-map.ts';
+import { bucketOf, TableDigest } from './table-digest.ts';
 
 export type ReplicaTableOptions<Value extends Plain> = {
   /** The same on both nodes. */
@@ -44,14 +45,25 @@ export type Change<Value extends Plain> = {
  */
 export type MergeOutcome = 'applied' | 'stale' | 'rejected' | 'full';
 
+/** What became of an entry that is to mend a difference: `newer-here` is for the peer to take over. */
+export type MendOutcome = 'applied' | 'same' | 'newer-here' | 'not-taken';
+
 /** What the replication needs of a table, whatever its values are. */
 export type ReplicatedTable = {
   readonly name: string;
   /** The highest counter seen. */
   readonly counter: number;
+  readonly digest: TableDigest;
+  /** Buckets of the digest up to this one lack what a full cache has forgotten; -1: none. */
+  readonly forgottenBucket: number;
+  /** Buckets whose entries were not what was written here, see `sweep`. */
+  readonly corruptions: number;
   merge(entry: Entry, nowMs: number): MergeOutcome;
+  mend(entry: Entry, peerOrigin: string, nowMs: number): MendOutcome;
+  /** The entry or tombstone of a key. */
+  find(key: string): Entry | undefined;
   allEntries(): IterableIterator<Entry>;
-  sweep(nowMs: number, visitsMax: number): number;
+  sweep(nowMs: number): number;
   watchLocalChanges(watcher: (entry: Entry) => void): () => void;
 };
 
@@ -61,6 +73,10 @@ export type ReplicatedTable = {
  */
 const expiredGuardMs = 10_000;
 
+/** How long a sweep through a small table pauses before it begins anew. */
+const sweepPassMs = 5_000;
+const tombstonesPerSweep = 4_096;
+
 export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTable {
   readonly name: string;
   readonly #options: Required<Omit<ReplicaTableOptions<Value>, 'onMerged'>>;
@@ -69,7 +85,13 @@ export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTabl
   readonly #tombstones = new Map<string, Entry<Value>>();
   readonly #watchers = new Set<(entry: Entry) => void>();
   #counter = 0;
-  #sweeping: Iterator<Entry<Value>> | undefined;
+  #digest: TableDigest;
+  #forgottenBucket = -1;
+  #corruptions = 0;
+  /** The digest as the sweep finds it, of the shards that it has gone through. */
+  #recount: TableDigest;
+  #sweptShards = 0;
+  #nextPassAtMs = 0;
 
   constructor(options: ReplicaTableOptions<Value>) {
     const { onMerged, ...others } = options;
@@ -77,10 +99,24 @@ export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTabl
     this.#options = { tombstonesMax: 65_536, tombstoneMs: 3_600_000, ...others };
     this.#onMerged = onMerged;
     this.#live = new ShardedMap(options.entriesMax);
+    this.#digest = new TableDigest(options.name);
+    this.#recount = new TableDigest(options.name);
   }
 
   get counter(): number {
     return this.#counter;
+  }
+
+  get digest(): TableDigest {
+    return this.#digest;
+  }
+
+  get forgottenBucket(): number {
+    return this.#forgottenBucket;
+  }
+
+  get corruptions(): number {
+    return this.#corruptions;
   }
 
   /** Entries that are held, with those that expired and have not been swept out yet. */
@@ -136,7 +172,10 @@ export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTabl
 
   /** Drops a key on this node alone, as a full cache does: the peer keeps it, and a later version comes back. */
   forget(key: string): void {
-    this.#live.delete(key);
+    const entry = this.#live.get(key);
+    if (entry === undefined) return;
+    this.#drop(entry);
+    this.#noteForgotten(entry);
   }
 
   /**
@@ -156,6 +195,24 @@ export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTabl
     return 'applied';
   }
 
+  /**
+   * Applies an entry of a bucket that differs. Of two contents with one version that of the node counts that wrote it;
+   * where its process has ended, both nodes choose the same one.
+   */
+  mend(entry: Entry, peerOrigin: string, nowMs: number): MendOutcome {
+    const current = this.find(entry.key);
+    if (entry.expiresAtMs <= nowMs) return 'same';
+    const order = current === undefined ? 1 : compareVersions(entry, current);
+    if (order < 0) return 'newer-here';
+    if (current === undefined || order > 0) return this.merge(entry, nowMs) === 'applied' ? 'applied' : 'not-taken';
+    return this.#settleContent(entry, current, peerOrigin, nowMs);
+  }
+
+  /** The entry or tombstone of a key. */
+  find(key: string): Entry<Value> | undefined {
+    return this.#live.get(key) ?? this.#tombstones.get(key);
+  }
+
   /** Everything held, tombstones included; entries that change on the way may come twice or not at all. */
   *allEntries(): Generator<Entry<Value>, void, undefined> {
     yield* this.#live.values();
@@ -163,24 +220,17 @@ export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTabl
   }
 
   /**
-   * Looks at the next `visitsMax` entries, going round the table from call to call, and drops those that expired some
-   * time ago. Answers how many.
+   * Goes through one shard of the table, the next one with each call, and drops what expired some time ago. Answers how
+   * many. The digest is counted anew on the way: after a whole pass, what is there is what counts, not what was written
+   * once, so that a fault of the memory or of the program shows as a difference from the peer.
    */
-  sweep(nowMs: number, visitsMax: number): number {
-    this.#sweeping ??= this.allEntries();
-    let dropped = 0;
-    for (let visits = 0; visits < visitsMax; visits++) {
-      const next = this.#sweeping.next();
-      if (next.done === true) {
-        this.#sweeping = undefined;
-        break;
-      }
-      if (next.value.expiresAtMs + expiredGuardMs > nowMs) continue;
-      this.#live.delete(next.value.key);
-      this.#tombstones.delete(next.value.key);
-      dropped++;
-    }
-    return dropped;
+  sweep(nowMs: number): number {
+    const tombstones = this.#sweepTombstones(nowMs);
+    if (this.#sweptShards === 0 && nowMs < this.#nextPassAtMs) return tombstones;
+    if (this.#sweptShards === 0) this.#nextPassAtMs = nowMs + sweepPassMs;
+    const dropped = this.#sweepShard(this.#live.shard(this.#sweptShards), nowMs);
+    if (++this.#sweptShards === this.#live.shardCount) this.#endPass();
+    return tombstones + dropped;
   }
 
   /** Calls back for each change made on this node, in order. Answers the function that ends it. */
@@ -205,15 +255,89 @@ export class ReplicaTable<Value extends Plain = Plain> implements ReplicatedTabl
   }
 
   #store(entry: Entry<Value>): void {
-    this.#tombstones.delete(entry.key);
+    const { key } = entry;
     if (entry.value === undefined) {
-      this.#live.delete(entry.key);
-      this.#tombstones.set(entry.key, entry);
+      const live = this.#live.get(key);
+      if (live !== undefined) this.#drop(live);
+      this.#tombstones.delete(key);
+      this.#tombstones.set(key, entry);
       if (this.#tombstones.size > this.#options.tombstonesMax) forgetOldest(this.#tombstones);
       return;
     }
-    if (this.#options.whenFull === 'refuse') this.#live.set(entry.key, entry);
-    else this.#live.setLast(entry.key, entry);
+    this.#tombstones.delete(key);
+    this.#count(entry, this.#live.get(key));
+    if (this.#options.whenFull === 'refuse') {
+      this.#live.set(key, entry);
+      return;
+    }
+    const forgotten = this.#live.setLast(key, entry);
+    if (forgotten === undefined) return;
+    this.#count(undefined, forgotten);
+    this.#noteForgotten(forgotten);
+  }
+
+  #drop(entry: Entry<Value>): void {
+    this.#count(undefined, entry);
+    this.#live.delete(entry.key);
+  }
+
+  /** Keeps up the digest, and that of the sweep where it has been: one entry comes or goes, or replaces another. */
+  #count(added: Entry | undefined, removed: Entry | undefined): void {
+    const key = added?.key ?? removed?.key ?? '';
+    const isSwept = this.#sweptShards > 0 && this.#live.indexOf(key) < this.#sweptShards;
+    if (removed !== undefined) {
+      this.#digest.remove(removed);
+      if (isSwept) this.#recount.remove(removed);
+    }
+    if (added === undefined) return;
+    this.#digest.add(added);
+    if (isSwept) this.#recount.add(added);
+  }
+
+  /** What is not newer than it, the peer may have forgotten or not: that means nothing. */
+  #noteForgotten({ counter }: Entry): void {
+    this.#forgottenBucket = Math.max(this.#forgottenBucket, bucketOf(counter));
+  }
+
+  #sweepShard(shard: ReadonlyMap<string, Entry<Value>>, nowMs: number): number {
+    let dropped = 0;
+    for (const entry of shard.values()) {
+      if (entry.expiresAtMs + expiredGuardMs > nowMs) {
+        this.#recount.add(entry);
+      } else {
+        this.#drop(entry);
+        dropped++;
+      }
+    }
+    return dropped;
+  }
+
+  #endPass(): void {
+    this.#corruptions += this.#digest.differences(this.#recount);
+    this.#digest = this.#recount;
+    this.#recount = new TableDigest(this.name);
+    this.#sweptShards = 0;
+  }
+
+  /** They stand in the order of their deletion, and so nearly in that of their expiry. */
+  #sweepTombstones(nowMs: number): number {
+    let dropped = 0;
+    for (const [key, { expiresAtMs }] of this.#tombstones) {
+      if (expiresAtMs + expiredGuardMs > nowMs || dropped === tombstonesPerSweep) break;
+      this.#tombstones.delete(key);
+      dropped++;
+    }
+    return dropped;
+  }
+
+  #settleContent(entry: Entry, current: Entry<Value>, peerOrigin: string, nowMs: number): MendOutcome {
+    if (this.#digest.isSame(entry, current) || entry.origin === this.#options.origin) return 'same';
+    const value = entry.value === undefined ? undefined : this.#options.parse(entry.value);
+    if (entry.value !== undefined && value === undefined) return 'not-taken';
+    if (entry.origin !== peerOrigin && !this.#digest.isGreater(entry, current)) return 'same';
+    this.#store({ ...entry, value });
+    this.#tellMerged(entry, value, visibleValue(current, nowMs), nowMs);
+    return 'applied';
   }
 
   #tellMerged(entry: Entry, value: Value | undefined, previous: Value | undefined, nowMs: number): void {

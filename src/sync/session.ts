@@ -11,13 +11,24 @@
 import { assert } from '../base/index.ts';
 import type { Answer, ConversationEvent } from './conversation.ts';
 import { Conversation } from './conversation.ts';
+import { Comparer, laterVerdict } from './comparer.ts';
 import type { SyncCounters } from './counters.ts';
 import { countReason } from './counters.ts';
 import { refusalOf } from './greeting.ts';
 import { Inbound } from './inbound.ts';
 import type { SessionLimits } from './limits.ts';
-import { protocolVersion } from './limits.ts';
-import type { DecodeFault, ForeignHello, Hello, Message, RefuseReason } from './message.ts';
+import { originOf } from './entry.ts';
+import { newestVersion, oldestVersion } from './limits.ts';
+import type {
+  Comparison,
+  DecodeFault,
+  ForeignHello,
+  Hello,
+  Message,
+  RefuseReason,
+  TableMessage,
+  Verdict,
+} from './message.ts';
 import type { FrameFault } from './frame.ts';
 import { Outbound } from './outbound.ts';
 import type { Lag } from './outbound.ts';
@@ -58,6 +69,9 @@ export type SessionEvent =
   /** Two heartbeats in a row have not come when the peer said they would; and it is heard again. */
   | { readonly kind: 'quiet' }
   | { readonly kind: 'heard-again' }
+  /** The peer has something else in so many buckets of a table; and what was missing here has come. */
+  | { readonly kind: 'differs'; readonly table: string; readonly buckets: number }
+  | { readonly kind: 'mended'; readonly table: string; readonly entries: number }
   | ConversationEvent
   | { readonly kind: 'ended'; readonly end: SessionEnd };
 
@@ -72,6 +86,10 @@ type Established = {
   readonly name: 'established';
   readonly outbound: Outbound;
   readonly inbound: Inbound;
+  /** The newest that both speak. */
+  readonly protocolVersion: number;
+  /** Undefined: the peer is of a version that cannot compare. */
+  readonly comparer: Comparer | undefined;
   /** Silence longer than this means that the peer is dead. */
   readonly silenceMaxMs: number;
 };
@@ -93,6 +111,10 @@ export class PeerSession {
   #peerPaceMs: number | undefined;
   #heartbeatAtMs: number;
   #ackedSeq = 0;
+  /** When slices of tables are due to be compared again; Infinity: the peer asks. */
+  #compareAtMs = Infinity;
+  /** As the counter stood when the table was last found to differ. */
+  readonly #mendedBefore = new Map<string, number>();
   #inSyncSinceMs: number | undefined;
 
   constructor(options: SessionOptions) {
@@ -120,6 +142,16 @@ export class PeerSession {
     return this.#phase.name === 'established' && this.#phase.outbound.isSettled ? this.#inSyncSinceMs : undefined;
   }
 
+  /** Of the peer's and this node's; undefined before the greeting is through. */
+  get protocolVersion(): number | undefined {
+    return this.#phase.name === 'established' ? this.#phase.protocolVersion : undefined;
+  }
+
+  /** When all tables were last found to be the same on both nodes; undefined: not yet, or they cannot be compared. */
+  get comparedAtMs(): number | undefined {
+    return this.#phase.name === 'established' ? this.#phase.comparer?.comparedAtMs : undefined;
+  }
+
   lag(nowMs: number): Lag {
     return this.#phase.name === 'established' ? this.#phase.outbound.lag(nowMs) : { entries: 0, bytes: 0, oldestMs: 0 };
   }
@@ -133,6 +165,7 @@ export class PeerSession {
         return Math.min(
           this.#heartbeatAtMs,
           this.#quietAtMs,
+          this.#compareAtMs,
           this.#heardAtMs + this.#phase.silenceMaxMs,
           this.#conversation.nextDeadlineMs(),
         );
@@ -152,6 +185,8 @@ export class PeerSession {
       case 'established':
         if (nowMs >= this.#heardAtMs + phase.silenceMaxMs) return this.#end({ how: 'timeout', reason: 'silent' });
         if (nowMs >= this.#heartbeatAtMs) this.#beat(nowMs);
+        // The comparison itself is pulled with the table frames that follow.
+        if (nowMs >= this.#compareAtMs) this.#compareAtMs = nowMs + this.#options.limits.comparePeriodMs;
         return [...this.#listen(nowMs), ...this.#conversation.expire(nowMs)];
     }
   }
@@ -204,7 +239,8 @@ export class PeerSession {
   /** The next frame of table data, to be asked for while the connection can take it. */
   nextTableFrame(nowMs: number): Uint8Array | undefined {
     if (this.#phase.name !== 'established') return undefined;
-    const frame = this.#phase.outbound.nextFrame(nowMs);
+    const { outbound, inbound, comparer } = this.#phase;
+    const frame = outbound.nextFrame(nowMs, inbound.isComplete ? comparer : undefined, inbound.receivedSeq);
     this.#updateInSync(this.#phase, nowMs);
     return frame;
   }
@@ -267,6 +303,10 @@ export class PeerSession {
       case 'snapshot-end':
       case 'delta':
       case 'desync':
+      case 'compare':
+      case 'verdict':
+      case 'repair':
+      case 'repair-end':
       case 'ack':
       case 'heartbeat':
       case 'notice':
@@ -296,12 +336,25 @@ export class PeerSession {
     }
     const { tables, counters, heartbeatMs } = this.#options;
     const outbound = new Outbound(this.#options);
-    const inbound = new Inbound(tables, hello.tables, counters);
+    const inbound = new Inbound({
+      ...{ tables, peerTables: hello.tables, counters },
+      peerOrigin: originOf(hello.node, hello.bootId),
+      onNewerHere: (table, key) => outbound.resend(table, key),
+    });
     const silenceMaxMs = 3 * Math.max(heartbeatMs, hello.heartbeatMs);
-    this.#phase = { name: 'established', outbound, inbound, silenceMaxMs };
+    const protocolVersion = Math.min(newestVersion, hello.newestVersion);
+    const comparer = protocolVersion < 2 ? undefined : this.#createComparer(nowMs);
+    this.#phase = { name: 'established', outbound, inbound, protocolVersion, comparer, silenceMaxMs };
     this.#heartbeatAtMs = nowMs + this.#options.paceMs();
     counters.connections++;
     return [{ kind: 'established', hello }];
+  }
+
+  #createComparer(nowMs: number): Comparer {
+    const { self, peer, tables, counters, limits } = this.#options;
+    const asks = self < peer;
+    if (asks) this.#compareAtMs = nowMs + limits.comparePeriodMs;
+    return new Comparer({ tables, asks, periodMs: limits.comparePeriodMs, counters }, nowMs);
   }
 
   #receiveEstablished(established: Established, message: Message | ForeignHello, nowMs: number): SessionEvent[] {
@@ -311,9 +364,12 @@ export class PeerSession {
       case 'snapshot-end':
       case 'delta':
       case 'desync':
-        if (!established.inbound.receive(message, nowMs)) return this.fail('out-of-order');
-        this.#updateInSync(established, nowMs);
-        return [];
+      case 'compare':
+      case 'repair':
+      case 'repair-end':
+        return this.#receiveTableData(established, message, nowMs);
+      case 'verdict':
+        return this.#receiveVerdict(established, message, nowMs);
       case 'ack':
         if (!established.outbound.acknowledge(message.seq)) return this.fail('out-of-order');
         this.#updateInSync(established, nowMs);
@@ -333,6 +389,44 @@ export class PeerSession {
     }
   }
 
+  #receiveTableData(established: Established, message: TableMessage, nowMs: number): SessionEvent[] {
+    if (!established.inbound.receive(message, nowMs)) return this.fail('out-of-order');
+    const events: SessionEvent[] = [];
+    if (message.type === 'compare') events.push(...this.#compare(established, message, nowMs));
+    if (message.type === 'repair-end') events.push(this.#mended(message.table));
+    this.#updateInSync(established, nowMs);
+    return events;
+  }
+
+  /** The peer asks whether this node has the same. Where changes are under way either way, nobody can say. */
+  #compare({ outbound, inbound, comparer }: Established, comparison: Comparison, nowMs: number): SessionEvent[] {
+    const { table, receivedSeq } = comparison;
+    const isQuiet = inbound.isComplete && outbound.hasSentAll(table, receivedSeq);
+    const verdict = (isQuiet ? comparer?.judge(comparison, nowMs) : undefined) ?? laterVerdict(comparison);
+    this.#conversation.send(verdict);
+    return this.#repairIfDifferent(outbound, inbound, verdict);
+  }
+
+  #receiveVerdict({ outbound, inbound, comparer }: Established, verdict: Verdict, nowMs: number): SessionEvent[] {
+    if (comparer?.receive(verdict, nowMs) !== true) return this.fail('unexpected');
+    return this.#repairIfDifferent(outbound, inbound, verdict);
+  }
+
+  /** Each node sends all that it has in these buckets; what is newer, or the truth, is taken over. */
+  #repairIfDifferent(outbound: Outbound, inbound: Inbound, { verdict, table, buckets }: Verdict): SessionEvent[] {
+    if (verdict !== 'different') return [];
+    this.#mendedBefore.set(table, this.#options.counters.entriesMended);
+    inbound.expectRepair(table);
+    outbound.repair(table, buckets);
+    this.#inSyncSinceMs = undefined;
+    return [{ kind: 'differs', table, buckets: buckets.length }];
+  }
+
+  #mended(table: string): SessionEvent {
+    const { entriesMended } = this.#options.counters;
+    return { kind: 'mended', table, entries: entriesMended - (this.#mendedBefore.get(table) ?? entriesMended) };
+  }
+
   #end(end: SessionEnd): SessionEvent[] {
     this.stop();
     countReason(this.#options.counters.ended, end.reason);
@@ -347,5 +441,6 @@ export class PeerSession {
 
 function helloOf({ self, peer, configHash, bootId, heartbeatMs, tables }: SessionOptions): Hello {
   const names = tables.map((table) => table.name);
-  return { type: 'hello', protocolVersion, node: self, peer, configHash, bootId, heartbeatMs, tables: names };
+  const versions = { protocolVersion: oldestVersion, newestVersion };
+  return { type: 'hello', ...versions, node: self, peer, configHash, bootId, heartbeatMs, tables: names };
 }

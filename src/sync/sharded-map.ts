@@ -29,17 +29,18 @@ export class ShardedMap<Item> {
     this.#size += shard.size - sizeBefore;
   }
 
-  /** Puts the key last in its shard's order; when the map is over its size, the first of that shard goes. */
-  setLast(key: string, item: Item): void {
+  /** Puts the key last in its shard. When the map is over its size, the first of that shard goes, and is answered. */
+  setLast(key: string, item: Item): Item | undefined {
     const shard = this.#shardOf(key);
     if (!shard.delete(key)) this.#size++;
     shard.set(key, item);
-    if (this.#size <= this.#sizeMax) return;
-    for (const oldest of shard.keys()) {
+    if (this.#size <= this.#sizeMax) return undefined;
+    for (const [oldest, gone] of shard) {
       shard.delete(oldest);
       this.#size--;
-      return;
+      return gone;
     }
+    return undefined;
   }
 
   delete(key: string): boolean {
@@ -53,9 +54,22 @@ export class ShardedMap<Item> {
     for (const shard of this.#shards) yield* shard.values();
   }
 
+  get shardCount(): number {
+    return this.#shards.length;
+  }
+
+  /** The number of the key's shard, from 0. */
+  indexOf(key: string): number {
+    return hash(key) & (this.#shards.length - 1);
+  }
+
+  /** What is in one shard. */
+  shard(index: number): ReadonlyMap<string, Item> {
+    return this.#shards[index] ?? new Map<string, Item>();
+  }
+
   #shardOf(key: string): Map<string, Item> {
-    const shard = this.#shards[hash(key) & (this.#shards.length - 1)];
-    return shard as Map<string, Item>;
+    return this.#shards[this.indexOf(key)] as Map<string, Item>;
   }
 }
 

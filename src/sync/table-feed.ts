@@ -6,6 +6,7 @@
 
 import { BatchBuilder } from './batch.ts';
 import type { Batch } from './batch.ts';
+import { bucketOf } from './table-digest.ts';
 import { ChangeQueue } from './change-queue.ts';
 import type { Entry } from './entry.ts';
 import type { SessionLimits } from './limits.ts';
@@ -26,7 +27,13 @@ type Phase =
   /** A snapshot begins when the peer has acknowledged this message. */
   | { readonly name: 'draining'; readonly seq: number }
   /** Entries newer than `counterEnd` are not part of it: they travel as changes, or came from the peer. */
-  | { readonly name: 'snapshot'; readonly entries: Iterator<Entry>; readonly counterEnd: number }
+  | {
+      readonly name: 'snapshot';
+      readonly entries: Iterator<Entry>;
+      readonly counterEnd: number;
+      /** Undefined: the whole table; otherwise it is a repair, of these buckets. */
+      readonly only: ReadonlySet<number> | undefined;
+    }
   | { readonly name: 'streaming'; readonly snapshotEndSeq: number };
 
 export class TableFeed {
@@ -35,6 +42,7 @@ export class TableFeed {
   readonly #queue = new ChangeQueue();
   #phase: Phase = { name: 'draining', seq: 0 };
   #lastWasDelta = false;
+  #deltaSeq = 0;
 
   constructor(table: ReplicatedTable, limits: SessionLimits) {
     this.#table = table;
@@ -62,7 +70,12 @@ export class TableFeed {
         return withoutEntries({ type: 'desync', seq, table });
       case 'draining':
         if (ackedSeq < this.#phase.seq) return undefined;
-        this.#phase = { name: 'snapshot', entries: this.#table.allEntries(), counterEnd: this.#table.counter };
+        this.#phase = {
+          name: 'snapshot',
+          entries: this.#table.allEntries(),
+          counterEnd: this.#table.counter,
+          only: undefined,
+        };
         return withoutEntries({ type: 'snapshot-begin', seq, table });
       case 'snapshot':
         // By turns: neither does a long snapshot hold up changes, nor do many changes hold up the snapshot.
@@ -76,6 +89,18 @@ export class TableFeed {
   /** Whether the peer has a whole snapshot; what changed since is on its way. */
   isSettled(ackedSeq: number): boolean {
     return this.#phase.name === 'streaming' && this.#phase.snapshotEndSeq <= ackedSeq;
+  }
+
+  /** Whether the peer, which has this node's data up to `seq`, has all there is. */
+  hasSentAll(seq: number): boolean {
+    return this.isSettled(seq) && this.#queue.size === 0 && this.#deltaSeq <= seq;
+  }
+
+  /** Sends these buckets once more, unless the whole table is on its way in any case. */
+  repair(buckets: readonly number[]): void {
+    if (this.#phase.name !== 'streaming') return;
+    const counterEnd = this.#table.counter;
+    this.#phase = { name: 'snapshot', entries: this.#table.allEntries(), counterEnd, only: new Set(buckets) };
   }
 
   /** Changes that wait, their size at most, and when the oldest was made (Infinity if none waits). */
@@ -94,17 +119,20 @@ export class TableFeed {
     const batch = builder.build();
     const changes = batch.keys.length;
     const message = { type: 'delta', seq, table: this.#table.name, batch } as const;
+    this.#deltaSeq = seq;
     return { message, entries: changes, changes, oldestChangeMs };
   }
 
   #nextOfSnapshot(snapshot: Phase & { name: 'snapshot' }, seq: number, nowMs: number): Outgoing {
     const batch = nextChunk(snapshot, nowMs);
     const table = this.#table.name;
+    const isRepair = snapshot.only !== undefined;
     if (batch === undefined) {
       this.#phase = { name: 'streaming', snapshotEndSeq: seq };
-      return withoutEntries({ type: 'snapshot-end', seq, table });
+      return withoutEntries({ type: isRepair ? 'repair-end' : 'snapshot-end', seq, table });
     }
-    return { ...withoutEntries({ type: 'snapshot-chunk', seq, table, batch }), entries: batch.keys.length };
+    const type = isRepair ? 'repair' : 'snapshot-chunk';
+    return { ...withoutEntries({ type, seq, table, batch }), entries: batch.keys.length };
   }
 }
 
@@ -120,7 +148,9 @@ function nextChunk(snapshot: Phase & { name: 'snapshot' }, nowMs: number): Batch
       if (visits === 0) return undefined;
       break;
     }
-    if (next.value.counter <= snapshot.counterEnd) builder.add(next.value);
+    const { counter } = next.value;
+    if (counter > snapshot.counterEnd || snapshot.only?.has(bucketOf(counter)) === false) continue;
+    builder.add(next.value);
   }
   return builder.build();
 }

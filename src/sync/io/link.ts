@@ -45,11 +45,15 @@ export type SyncLinkDependencies = {
   readonly onRequest: (method: string, params: Plain) => Promise<Plain>;
   /** Connected, refused, in sync, config or the peer's life changed; not for lag and counters. */
   readonly onStateChanged: (state: SyncState) => void;
+  /** A table was not the same on both nodes; and what this node lacked of it has come. */
+  readonly onDifference: (difference: TableDifference) => void;
   /** Nothing has come from the peer for two heartbeats, or it is heard again; the connection stands. */
   readonly onQuiet: (isQuiet: boolean) => void;
   /** Called in the turn in which the loss is noticed, before `onStateChanged`. */
   readonly onConnectionLost: (how: LostHow) => void;
 };
+
+export type TableDifference = Extract<SessionEvent, { kind: 'differs' | 'mended' }>;
 
 export type SyncState = {
   readonly role: 'dials' | 'listens';
@@ -62,6 +66,10 @@ export type SyncState = {
   readonly inSync: boolean;
   readonly inSyncSinceMs: number | undefined;
   readonly lag: Lag;
+  /** When the digests of all tables were last found to be the same on both nodes. */
+  readonly comparedAtMs: number | undefined;
+  /** The newest that both nodes speak; undefined while they are not connected. */
+  readonly protocolVersion: number | undefined;
   readonly configDiffers: boolean;
   /** As the peer said last; undefined while it is not connected. */
   readonly peerConfigHash: string | undefined;
@@ -75,9 +83,8 @@ type Hello = Extract<SessionEvent, { kind: 'established' }>['hello'];
 
 type Current = { readonly connection: PeerConnection; readonly hello: Hello; readonly peerConfigHash: string };
 
-const sweepPeriodMs = 1_000;
-/** Less than a millisecond's work; a million entries are gone through in under a minute. */
-const sweepVisitsMax = 20_000;
+/** A shard each time, of 4,096 entries or so: a million entries are gone through in under a minute. */
+const sweepPeriodMs = 200;
 
 export class SyncLink implements Service {
   readonly name = 'sync';
@@ -123,7 +130,7 @@ export class SyncLink implements Service {
     await this.#listener?.start();
     this.#dialer?.start();
     this.#sweepTimer = clock.every(sweepPeriodMs, () => {
-      for (const table of tables) table.sweep(clock.nowMs(), sweepVisitsMax);
+      for (const table of tables) table.sweep(clock.nowMs());
     });
   }
 
@@ -151,6 +158,8 @@ export class SyncLink implements Service {
       inSync: inSyncSinceMs !== undefined,
       inSyncSinceMs,
       lag: session?.lag(this.#dependencies.clock.nowMs()) ?? { entries: 0, bytes: 0, oldestMs: 0 },
+      comparedAtMs: session?.comparedAtMs,
+      protocolVersion: session?.protocolVersion,
       configDiffers: this.#current !== undefined && this.#current.peerConfigHash !== this.#configHash,
       peerConfigHash: this.#current?.peerConfigHash,
       peerBootId: this.#current?.hello.bootId,
@@ -236,6 +245,9 @@ export class SyncLink implements Service {
       case 'quiet':
       case 'heard-again':
         return this.#dependencies.onQuiet(event.kind === 'quiet');
+      case 'differs':
+      case 'mended':
+        return this.#dependencies.onDifference(event);
       case 'notice':
         return this.#dependencies.onNotice(event.name, event.body);
       case 'request':

@@ -70,7 +70,9 @@ describe('servers that are added at run time', () => {
 
 function setup() {
   const ignore = (): void => undefined;
-  const state = createReplicatedState('lb1/boot', { onOverride: ignore, onServer: ignore, onStick: ignore });
+  const state = createReplicatedState('lb1/boot', {
+    ...{ onOverride: ignore, onServer: ignore, onStick: ignore, onEjection: ignore },
+  });
   const added = new AddedServers({ table: state.servers, clock: new ManualClock() });
   const add = (name: string, address: string, weight?: number): void => {
     const all = { ...web, servers: [...web.servers, ...added.of(web)] };

@@ -81,7 +81,9 @@ describe('what operators set of servers', () => {
 
 function setup() {
   const ignore = (): void => undefined;
-  const state = createReplicatedState('lb1/boot', { onOverride: ignore, onServer: ignore, onStick: ignore });
+  const state = createReplicatedState('lb1/boot', {
+    ...{ onOverride: ignore, onServer: ignore, onStick: ignore, onEjection: ignore },
+  });
   const told: string[] = [];
   const pools = new ServerPools(services, {
     ...{ logger: silentLogger, events: new EventLog(() => 0) },

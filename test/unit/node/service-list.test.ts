@@ -55,7 +55,9 @@ async function setup() {
   const ignore = (): void => undefined;
   const clock = new ManualClock();
   const heard: string[] = [];
-  const state = createReplicatedState('lb1/boot', { onOverride: ignore, onServer: ignore, onStick: ignore });
+  const state = createReplicatedState('lb1/boot', {
+    ...{ onOverride: ignore, onServer: ignore, onStick: ignore, onEjection: ignore },
+  });
   const found: Answer = {
     kind: 'found',
     found: [{ address: '10.9.0.31', port: 80, weight: undefined }],

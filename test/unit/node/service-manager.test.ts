@@ -141,6 +141,7 @@ async function start(servers: readonly WorkerServer[], changes: Changes = {}) {
     onOverride: () => undefined,
     onServer: () => undefined,
     onStick: () => undefined,
+    onEjection: () => undefined,
   });
   const logged: string[] = [];
   const logger = createCallbackLogger((level, _fields, message) => logged.push(`${level} ${message}`));

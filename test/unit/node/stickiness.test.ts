@@ -164,6 +164,7 @@ function setup(): Setup {
     onOverride: () => undefined,
     onServer: () => undefined,
     onStick: () => undefined,
+    onEjection: () => undefined,
   });
   const stickiness = new Stickiness({
     clock,

@@ -177,4 +177,5 @@ const healthyPeer: PeerStatus = {
   configHash: 'x',
   virtualRouters: {},
   counters: {},
+  ...{ lagBytes: 0, comparedForMs: undefined, protocolVersion: 2, tables: {} },
 };

@@ -136,6 +136,7 @@ const router: StatusDocument['virtualRouters'][number] = {
 
 const peer: PeerStatus = {
   ...{ name: 'lb2', connected: true, refused: undefined, inSync: true, inSyncForMs: 1, lagEntries: 0, lagMs: 0 },
+  ...{ lagBytes: 0, comparedForMs: undefined, protocolVersion: 2, tables: {} },
   ...{
     configDiffers: false,
     configDiffersForMs: undefined,

@@ -168,7 +168,7 @@ class Run {
     this.state = state;
     return effects.map((effect) => {
       if (effect.kind === 'hold') return `hold ${effect.server}`;
-      return `${effect.kind} ${effect.server} ${effect.kind === 'eject' ? effect.durationMs : effect.cause}`;
+      return `${effect.kind} ${effect.server} ${effect.kind === 'return' ? effect.cause : effect.durationMs}`;
     });
   }
 }

@@ -24,6 +24,7 @@ const batch = batchOf(
 const hello = {
   type: 'hello',
   protocolVersion: 1,
+  newestVersion: 2,
   node: 'lb1',
   peer: 'lb2',
   configHash: 'c0ffee',
@@ -40,6 +41,13 @@ const messages: readonly Message[] = [
   { type: 'snapshot-chunk', seq: 2, table: 'stick', batch },
   { type: 'snapshot-chunk', seq: 2, table: 'stick', batch: batchOf() },
   { type: 'snapshot-end', seq: 3, table: 'stick' },
+  {
+    ...{ type: 'compare', seq: 4, table: 'stick', receivedSeq: 3, from: 0, to: 2 ** 38 },
+    ...{ buckets: [1, 7], counts: [1_024, 1], lows: [-1, 5], highs: [0, 2 ** 31 - 1], unsure: [8] },
+  },
+  { type: 'verdict', seq: 4, table: 'stick', verdict: 'different', buckets: [7] },
+  { type: 'repair', seq: 5, table: 'stick', batch },
+  { type: 'repair-end', seq: 6, table: 'stick' },
   { type: 'delta', seq: 4, table: 'stick', batch },
   { type: 'desync', seq: 5, table: 'stick' },
   { type: 'ack', seq: 5 },
@@ -124,8 +132,17 @@ describe('decodeMessage', () => {
   });
 
   it('reads of a hello of another version the version alone', () => {
-    const other = { type: 'hello', protocolVersion: 2, nodes: ['lb1'] };
-    expect(decodeMessage(pack(other))).toEqual({ ok: true, value: { type: 'foreign-hello', protocolVersion: 2 } });
+    const other = { type: 'hello', protocolVersion: 3, nodes: ['lb1'] };
+    expect(decodeMessage(pack(other))).toEqual({ ok: true, value: { type: 'foreign-hello', protocolVersion: 3 } });
+  });
+
+  it.each<[string, object, number | undefined]>([
+    ['of one version', { protocolVersion: 1 }, 1],
+    ['that names a newer one as well', { protocolVersion: 1, newestVersion: 9 }, 9],
+    ['that does not speak the oldest one', { protocolVersion: 2, newestVersion: 3 }, 3],
+  ])('reads the hello of a node %s', (_, versions, newestVersion) => {
+    const { newestVersion: _ours, ...others } = hello;
+    expect(decodeMessage(pack({ ...others, ...versions }))).toMatchObject({ ok: true, value: { newestVersion } });
   });
 
   it('keeps a reason of refusal that it does not know as `other`', () => {

@@ -3,6 +3,7 @@
 import { ManualClock } from '../../../src/runtime/index.ts';
 import type { SyncCounters } from '../../../src/sync/counters.ts';
 import { createSyncCounters } from '../../../src/sync/counters.ts';
+import { originOf } from '../../../src/sync/entry.ts';
 import { FrameDecoder } from '../../../src/sync/frame.ts';
 import type { SessionLimits } from '../../../src/sync/limits.ts';
 import { defaultSessionLimits } from '../../../src/sync/limits.ts';
@@ -59,7 +60,7 @@ function createSide(
   clock: ManualClock,
   options: Partial<SessionOptions> & Pick<SessionOptions, 'self' | 'peer' | 'limits'>,
 ): Side {
-  const table = createTable(options.self);
+  const table = createTable(originOf(options.self, `boot of ${options.self}`));
   const counters = createSyncCounters();
   const session = new PeerSession({
     configHash: 'same',

@@ -80,7 +80,7 @@ describe('ReplicaTable', () => {
     expect(table.tombstoneCount).toBeLessThanOrEqual(32);
     expect(table.merge(entryOf({ key: 'k39', counter: 1 }), 0)).toBe('stale');
     expect(table.merge(entryOf({ key: 'k0', counter: 1 }), 0)).toBe('applied');
-    table.sweep(71_000, 1_000);
+    table.sweep(71_000);
     expect(table.tombstoneCount).toBe(0);
     expect(table.size).toBe(1);
   });
@@ -91,17 +91,28 @@ describe('ReplicaTable', () => {
     expect(table.get('k', 999)).toBe(1);
     expect(table.get('k', 1_000)).toBeUndefined();
     expect([...table.entries(1_000)]).toEqual([]);
-    expect(table.sweep(1_000, 10)).toBe(0);
+    expect(table.sweep(1_000)).toBe(0);
     expect(table.merge(entryOf({ counter: 8, value: 8 }), 1_001)).toBe('stale');
-    expect(table.sweep(11_000, 10)).toBe(1);
+    expect(table.sweep(11_000)).toBe(1);
     expect(table.size).toBe(0);
   });
 
-  it('sweeps no more than it is told at once, and comes round', () => {
-    const table = tableOf('a');
+  it('is swept shard by shard, and comes round', () => {
+    const table = tableOf('a', { entriesMax: 4 * 4_096 });
     for (let i = 0; i < 100; i++) table.set(`k${i}`, i, 0, 1);
-    expect(table.sweep(20_000, 30)).toBe(30);
-    expect([1, 2, 3, 4].map(() => table.sweep(20_000, 30))).toEqual([30, 30, 10, 0]);
+    const dropped = [1, 2, 3, 4].map(() => table.sweep(20_000));
+    expect(dropped.every((count) => count > 10)).toBe(true);
+    expect(table.size).toBe(0);
+    table.set('again', 1, 20_000, 1);
+    expect([1, 2, 3, 4].map(() => table.sweep(40_000)).filter((count) => count === 1)).toHaveLength(1);
+  });
+
+  it('is not swept again at once when it is small', () => {
+    const table = tableOf('a');
+    table.sweep(20_000);
+    table.set('k', 1, 0, 1);
+    expect(table.sweep(24_999)).toBe(0);
+    expect(table.sweep(25_000)).toBe(1);
   });
 
   it('prolongs a life when the key is set again', () => {
@@ -271,7 +282,7 @@ class World {
       for (const entry of own.table.allEntries()) other.receive(entry, this.nowMs);
     } else if (kind === 'wait') {
       this.nowMs += ms;
-      for (const node of this.nodes) node.table.sweep(this.nowMs, 3);
+      for (const node of this.nodes) node.table.sweep(this.nowMs);
     }
   }
 }

@@ -161,7 +161,7 @@ describe('replication', () => {
   });
 
   it('sends what is left of a life, and lets it end on both sides without a message', () => {
-    const pair = connect();
+    const pair = connect({ limits: { comparePeriodMs: 60_000 } });
     pair.a.table.set('k', 7, 0, 1_000);
     pair.clock.advance(400);
     pair.settle();
@@ -308,7 +308,7 @@ describe('overflow', () => {
 
 describe('heartbeats', () => {
   it('keep a quiet session alive', () => {
-    const { a, b, clock, settle } = connect();
+    const { a, b, clock, settle } = connect({ limits: { comparePeriodMs: 60_000 } });
     for (let i = 0; i < 20; i++) {
       clock.advance(100);
       expect([...a.session.tick(clock.nowMs()), ...b.session.tick(clock.nowMs())]).toEqual([]);

@@ -149,7 +149,9 @@ function setup() {
     const name = `n${++nodes}`;
     const events = new EventLog(() => 0);
     const ignore = (): void => undefined;
-    const state = createReplicatedState(`${name}/boot`, { onOverride: ignore, onServer: ignore, onStick: ignore });
+    const state = createReplicatedState(`${name}/boot`, {
+      ...{ onOverride: ignore, onServer: ignore, onStick: ignore, onEjection: ignore },
+    });
     const shared = { clock: systemClock, logger: silentLogger, events };
     const services = new ServiceManager(
       { ...parsed.value, workers: 1, checkSource: '127.0.0.1', accessLog: undefined },

@@ -124,7 +124,12 @@ describe('StateKeeper', () => {
   });
 });
 
-const ignoring = { onOverride: () => undefined, onServer: () => undefined, onStick: () => undefined };
+const ignoring = {
+  onOverride: () => undefined,
+  onServer: () => undefined,
+  onStick: () => undefined,
+  onEjection: () => undefined,
+};
 
 type Life = ReturnType<ReturnType<typeof setup>['live']>;
 

@@ -263,7 +263,7 @@ describe('a link refuses', () => {
   it('another version of the protocol, and tells the peer', async () => {
     const listener = await startListener();
     const peer = await startOddPeer(listener);
-    peer.send({ type: 'hello', protocolVersion: 2, whatever: true });
+    peer.send({ type: 'hello', protocolVersion: 3, whatever: true });
     expect(await peer.message('refuse')).toEqual({ type: 'refuse', reason: 'protocol-version' });
     await peer.closed();
     expect(listener.link.state()).toMatchObject({ connected: false, refusedReason: 'protocol-version' });
@@ -374,7 +374,7 @@ describe('a link loses', () => {
   it('not its good connection to one that only begins to greet', async () => {
     const [dialer, listener] = await startPair();
     const peer = await startOddPeer(listener);
-    peer.send({ type: 'hello', protocolVersion: 2 });
+    peer.send({ type: 'hello', protocolVersion: 3 });
     await peer.closed();
     dialer.table.set('k', 1, 0);
     await listener.until(() => listener.table.get('k', 0) === 1);

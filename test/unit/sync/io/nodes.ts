@@ -64,6 +64,7 @@ export function createNode(
         states.push(state);
         look();
       },
+      onDifference: ({ kind }) => see(kind),
       onQuiet: (isQuiet) => see(isQuiet ? 'quiet' : 'heard again'),
       onConnectionLost: (how) => see(`lost ${how}`),
       ...overrides,
