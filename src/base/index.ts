@@ -16,3 +16,4 @@ export {
   prefixContains,
 } from './ip.ts';
 export { BoundedQueue } from './bounded-queue.ts';
+export { ShardedMap } from './sharded-map.ts';

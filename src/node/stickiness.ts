@@ -2,6 +2,7 @@
  * Arbitrates stickiness for all workers and both nodes: the replicated table is the truth, the workers hold copies of
  * it. A source goes to the server it was given first, unless a worker says that exactly this server is of no use.
  */
+import { ShardedMap } from '../base/index.ts';
 import type { Clock } from '../runtime/index.ts';
 import { stickSourceOf } from '../proxy/index.ts';
 import type { StickAssignment, StickClaim, StickEntry, StickPrefix, WorkerCommand } from '../proxy/index.ts';
@@ -34,8 +35,8 @@ const batchMax = 1_000;
 export class Stickiness {
   readonly #ports: StickinessPorts;
   readonly #merged = new Map<string, string | undefined>();
-  /** The keys of each service, the one changed longest ago first; those that have expired may still be among them. */
-  readonly #order = new Map<string, Set<string>>();
+  /** The keys of each service in the order of their changes; those that have expired may still be among them. */
+  readonly #order = new Map<string, { readonly entriesMax: number; readonly keys: ShardedMap<string> }>();
   /** Keys that an operator has cleared and that are still to be deleted. */
   readonly #clearing = new Set<string>();
 
@@ -75,7 +76,7 @@ export class Stickiness {
     if (this.#merged.size === 0) this.#ports.clock.afterPoll(() => this.#tellMerged());
     this.#merged.set(key, value);
     const [service] = splitKey(key);
-    if (value === undefined) this.#order.get(service)?.delete(key);
+    if (value === undefined) this.#order.get(service)?.keys.delete(key);
     else this.#note(service, key);
   }
 
@@ -115,7 +116,7 @@ export class Stickiness {
     this.#ports.broadcast({ kind: 'stick-cleared', service, sources: 'all' });
     const cleared = [...this.list({ service })].length;
     const isUnderWay = this.#clearing.size > 0;
-    for (const key of this.#order.get(service) ?? []) this.#clearing.add(key);
+    for (const key of this.#order.get(service)?.keys.values() ?? []) this.#clearing.add(key);
     this.#order.delete(service);
     if (!isUnderWay) this.#deleteCleared();
     return cleared;
@@ -124,7 +125,7 @@ export class Stickiness {
   #clearOne(service: string, source: string): number {
     this.#ports.broadcast({ kind: 'stick-cleared', service, sources: [source] });
     const key = keyOf(service, source);
-    this.#order.get(service)?.delete(key);
+    this.#order.get(service)?.keys.delete(key);
     return this.#ports.table.delete(key, this.#ports.clock.nowMs()) ? 1 : 0;
   }
 
@@ -202,20 +203,24 @@ export class Stickiness {
     return this.#clearing.has(key) ? undefined : this.#ports.table.get(key, this.#ports.clock.nowMs());
   }
 
-  /** Puts the key last; where there are too many, a sixty-fourth goes at once: the first of many is slow to find. */
+  /** Puts the key last; where there are too many, one of those that have not been changed for long goes. */
   #note(service: string, key: string): void {
-    const keys = this.#order.get(service) ?? new Set();
-    this.#order.set(service, keys);
-    keys.delete(key);
-    keys.add(key);
     const { entriesMax = Infinity } = this.#ports.limits(service) ?? {};
-    if (keys.size <= entriesMax) return;
-    let excess = keys.size - entriesMax + (entriesMax >> 6);
-    for (const oldest of keys) {
-      if (excess-- === 0) return;
-      keys.delete(oldest);
-      this.#ports.table.forget(oldest);
+    const known = this.#order.get(service);
+    const order = known?.entriesMax === entriesMax ? known : this.#orderOf(service, entriesMax, known?.keys);
+    const gone = order.keys.setLast(key, key);
+    if (gone !== undefined) this.#ports.table.forget(gone);
+  }
+
+  /** Anew, for a service that may have another number of entries than before. */
+  #orderOf(service: string, entriesMax: number, before: ShardedMap<string> | undefined) {
+    const order = { entriesMax, keys: new ShardedMap<string>(entriesMax) };
+    this.#order.set(service, order);
+    for (const key of before?.values() ?? []) {
+      const gone = order.keys.setLast(key, key);
+      if (gone !== undefined) this.#ports.table.forget(gone);
     }
+    return order;
   }
 
   #tellMerged(): void {

@@ -1,3 +1,5 @@
+import { ShardedMap } from '../base/index.ts';
+
 /** Which server each source goes to: bounded, forgetting what was not used for `ttlMs`. */
 
 export type StickEntry = {
@@ -12,13 +14,14 @@ type Stored = { readonly server: string; usedAtMs: number; reportedAtMs: number 
 export class StickTable {
   readonly #ttlMs: number;
   readonly #entriesMax: number;
-  // In the order of use: the first is the one unused for longest.
-  readonly #entries = new Map<string, Stored>();
+  // Each shard in the order of use: the first is the one unused for longest.
+  #entries: ShardedMap<Stored>;
 
   /** `entriesMax` >= 1: when full, the entry unused for longest makes room. */
   constructor(options: { ttlMs: number; entriesMax: number }) {
     this.#ttlMs = options.ttlMs;
     this.#entriesMax = options.entriesMax;
+    this.#entries = new ShardedMap(options.entriesMax);
   }
 
   get size(): number {
@@ -39,9 +42,8 @@ export class StickTable {
     const known = this.#live(entry.source, nowMs);
     const toldMs = nowMs - entry.ageMs;
     const usedAtMs = known?.server === entry.server ? Math.max(known.usedAtMs, toldMs) : toldMs;
-    this.#entries.delete(entry.source);
-    this.#makeRoom(nowMs);
-    this.#entries.set(entry.source, { server: entry.server, usedAtMs, reportedAtMs: nowMs });
+    this.#entries.setLast(entry.source, { server: entry.server, usedAtMs, reportedAtMs: nowMs });
+    this.#dropExpired(entry.source, nowMs);
   }
 
   /**
@@ -52,8 +54,7 @@ export class StickTable {
     const entry = this.#live(source, nowMs);
     if (entry === undefined) return false;
     entry.usedAtMs = nowMs;
-    this.#entries.delete(source);
-    this.#entries.set(source, entry);
+    this.#entries.setLast(source, entry);
     if (nowMs - entry.reportedAtMs < this.#ttlMs / 10) return false;
     entry.reportedAtMs = nowMs;
     return true;
@@ -61,13 +62,13 @@ export class StickTable {
 
   /** Forgets one source, or all. */
   clear(source?: string): void {
-    if (source === undefined) this.#entries.clear();
+    if (source === undefined) this.#entries = new ShardedMap(this.#entriesMax);
     else this.#entries.delete(source);
   }
 
-  /** All live entries, the one unused for longest first. */
+  /** All live entries, in each shard the one unused for longest first. */
   *entries(nowMs: number): Generator<StickEntry> {
-    for (const [source, { server, usedAtMs }] of this.#entries) {
+    for (const [source, { server, usedAtMs }] of this.#entries.entries()) {
       const ageMs = nowMs - usedAtMs;
       if (ageMs < this.#ttlMs) yield { source, server, ageMs };
     }
@@ -80,11 +81,12 @@ export class StickTable {
     return undefined;
   }
 
-  #makeRoom(nowMs: number): void {
-    for (const [source, entry] of this.#entries) {
-      const expired = nowMs - entry.usedAtMs >= this.#ttlMs;
-      if (!expired && this.#entries.size < this.#entriesMax) return;
-      this.#entries.delete(source);
+  /** Of the shard of a source, from its front. */
+  #dropExpired(source: string, nowMs: number): void {
+    for (let first = this.#entries.first(source); first !== undefined; first = this.#entries.first(source)) {
+      const [oldest, { usedAtMs }] = first;
+      if (nowMs - usedAtMs < this.#ttlMs) return;
+      this.#entries.delete(oldest);
     }
   }
 }

@@ -4,13 +4,13 @@
  * rule, two tables that have exchanged their entries are equal, whatever was changed while they were apart.
  */
 
-import { assert } from '../base/index.ts';
+import { assert, ShardedMap } from '../base/index.ts';
 import type { Entry } from './entry.ts';
 import { compareVersions } from './entry.ts';
 import { counterMax, keyLengthMax, ttlMsMax, valueBytesMax } from './limits.ts';
 import type { Plain } from './plain.ts';
 import { isPlain } from './plain.ts';
-import { ShardedMap } from './sharded-map.ts';
+
 import { bucketOf, TableDigest } from './table-digest.ts';
 
 export type ReplicaTableOptions<Value extends Plain> = {

@@ -5,7 +5,7 @@ export type Row = Summary & {
   readonly system: string;
   readonly case: string;
   readonly metric: string;
-  readonly unit: 'ms' | 'count' | 'bytes';
+  readonly unit: 'ms' | 'count' | 'bytes' | 'percent';
 };
 
 export type Summary = {

@@ -16,8 +16,9 @@ import { connections } from './connections.ts';
 import { failover } from './failover.ts';
 import { load } from './load.ts';
 import { jsonLine, table } from './report.ts';
+import { sync } from './sync.ts';
 
-const benches: Readonly<Record<string, Bench>> = { failover, load, connections };
+const benches: Readonly<Record<string, Bench>> = { failover, load, connections, sync };
 const usage = 'usage: npm run -s bench -- NAME|all [--quick] [--json] [--runs N] [--only CASE]';
 const runsMax = 1000;
 

@@ -4,6 +4,7 @@ import { connect, createServer } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock, OperatorError } from '../../../../src/runtime/index.ts';
+import { defaultSessionLimits } from '../../../../src/sync/index.ts';
 import type { SyncLinkOptions } from '../../../../src/sync/io/index.ts';
 import type { Node, Relay } from './nodes.ts';
 import { createNode, createRelay, key, lb1, lb2, OddPeer, relayAddress } from './nodes.ts';
@@ -239,6 +240,22 @@ describe('two links', () => {
     await inSync(dialer, listener);
     expect(listener.table.size).toBe(109_999);
     expect(dialer.states.map((state) => state.inSync)).toContain(false);
+  });
+
+  it('keep no more than their bounds for a peer that does not read, however much changes', async () => {
+    const [dialer, , relay] = await startRelayedPair(60_000);
+    relay.hold(true);
+    const before = process.memoryUsage().arrayBuffers;
+    for (let change = 0; change < 500_000; change++) {
+      dialer.table.set(`k${change % 90_000}`, change, 0);
+      if (change % 10_000 === 0) await nextTurn();
+    }
+    const { lag, connected } = dialer.link.state();
+    const { queueEntriesMax, queueBytesMax, windowEntriesMax, windowBytesMax } = defaultSessionLimits;
+    expect(connected).toBe(true);
+    expect(lag.entries).toBeLessThanOrEqual(queueEntriesMax + windowEntriesMax + 512);
+    expect(lag.bytes).toBeLessThanOrEqual(queueBytesMax + windowBytesMax + 64 * 1_024);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * 1_024 * 1_024);
   });
 });
 

@@ -49,7 +49,17 @@ export class ShardedMap<Item> {
     return deleted;
   }
 
+  /** What is first in the order of the key's shard. */
+  first(key: string): readonly [key: string, item: Item] | undefined {
+    for (const first of this.#shardOf(key)) return first;
+    return undefined;
+  }
+
   /** Shard by shard; what is added or removed meanwhile may or may not be seen. */
+  *entries(): Generator<readonly [key: string, item: Item], void, undefined> {
+    for (const shard of this.#shards) yield* shard;
+  }
+
   *values(): Generator<Item, void, undefined> {
     for (const shard of this.#shards) yield* shard.values();
   }
