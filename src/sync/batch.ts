@@ -42,14 +42,14 @@ export class BatchBuilder {
     return this.#keys.length >= limits.batchEntries || this.#bytes >= limits.batchBytes;
   }
 
-  add(entry: Entry): void {
+  add(entry: Entry, bytes: number = entryBytes(entry)): void {
     this.#keys.push(entry.key);
     this.#counters.push(entry.counter);
     this.#origins.push(this.#positionOf(entry.origin));
     this.#ttlsMs.push(remainingMs(entry, this.#nowMs));
     this.#deleted.push(entry.value === undefined);
     this.#values.push(entry.value ?? null);
-    this.#bytes += entryBytes(entry);
+    this.#bytes += bytes;
   }
 
   build(): Batch {

