@@ -75,6 +75,18 @@ describe('a comparison', () => {
     expect(pair.a.counters.bucketsDifferent).toBe(buckets);
   });
 
+  it.each(['a', 'b'] as const)('finds a deletion that node %s alone knows of, and carries it out on both', (name) => {
+    const pair = connect();
+    for (let i = 0; i < 10; i++) pair.a.table.set(`k${i}`, i, 0);
+    pair.settle();
+    pair[name].table.merge({ ...entry('k7', 0, 5_000), value: undefined, expiresAtMs: 3_600_000 }, 0);
+    nextComparison(pair);
+    expect([pair.a.table.get('k7', 0), pair.b.table.get('k7', 0)]).toEqual([undefined, undefined]);
+    nextComparison(pair);
+    expect(pair.a.counters.bucketsDifferent).toBe(1);
+    expect(pair.a.session.comparedAtMs).toBe(2_000);
+  });
+
   it('sends again only what differs', () => {
     const pair = connect();
     for (let i = 0; i < 10_000; i++) pair.a.table.set(`k${i}`, i, 0);

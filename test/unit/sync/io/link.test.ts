@@ -242,6 +242,18 @@ describe('two links', () => {
     expect(dialer.states.map((state) => state.inSync)).toContain(false);
   });
 
+  it('find out that a table differs, tell, mend it, and say since when it is the same', async () => {
+    const [dialer, listener] = await startPair();
+    dialer.table.set('k', 1, 0);
+    await listener.until(() => listener.events.includes('merged k'));
+    listener.table.merge({ key: 'k', value: 2, counter: 9, origin: 'nobody', expiresAtMs: Infinity }, 0);
+    await dialer.until(() => dialer.events.includes('mended'));
+    expect(dialer.table.get('k', 0)).toBe(2);
+    expect(dialer.events).toEqual(['differs', 'merged k', 'mended']);
+    await inSync(dialer, listener);
+    expect(dialer.link.state()).toMatchObject({ protocolVersion: 2, counters: { bucketsDifferent: 1 } });
+  });
+
   it('keep no more than their bounds for a peer that does not read, however much changes', async () => {
     const [dialer, , relay] = await startRelayedPair(60_000);
     relay.hold(true);
