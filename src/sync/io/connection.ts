@@ -23,7 +23,7 @@ const turnBytesMax = 256 * 1024;
  * After a small write of table data the next one waits this long: a write costs both nodes about as much as ten
  * changes, so changes that come one by one are gathered. The first after a pause goes at once, and so does bulk.
  */
-const paceMs = 4;
+const paceMs = 8;
 const bulkBytes = 16 * 1024;
 /** How long an orderly close may take: the peer may not read any more. */
 const closeTimeoutMs = 1_000;

@@ -150,6 +150,7 @@ describe('two links', () => {
     }
     listener.link.sendNotice('in between', null);
     await peer.message('notice');
+    clock.advance(4);
     expect(peer.count('delta')).toBe(1);
     clock.advance(1);
     const keys = ['next 0', 'next 1', 'next 2'];
