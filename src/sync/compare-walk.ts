@@ -8,6 +8,8 @@ import { isSameDigest } from './table-digest.ts';
 /** Goes through a table's buckets for the node that asks. */
 export class CompareWalk {
   readonly #table: ReplicatedTable;
+  /** Where slices begin, as the table was at the beginning of this round: to sort its buckets each time takes long. */
+  #bounds: readonly number[] = [];
   #cursor = 0;
   #sliceBegan = 0;
 
@@ -19,9 +21,13 @@ export class CompareWalk {
   next(seq: number, receivedSeq: number, nowMs: number): Comparison {
     const { digest, name, forgottenBucket } = this.#table;
     const from = Math.max(this.#cursor, forgottenBucket + 1);
-    const rest = [...digest.ids()].filter((id) => id >= from).sort((a, b) => a - b);
-    const ids = rest.slice(0, bucketsMax);
-    const to = rest[bucketsMax] ?? bucketIdMax;
+    if (this.#cursor === 0)
+      this.#bounds = sorted(digest.ids()).filter((_, index) => index > 0 && index % bucketsMax === 0);
+    const bound = this.#bounds.find((id) => id > from) ?? bucketIdMax;
+    // Some may have come since.
+    const all = sorted(digest.ids().filter((id) => id >= from && id < bound));
+    const ids = all.slice(0, bucketsMax);
+    const to = all[bucketsMax] ?? bound;
     this.#sliceBegan = this.#cursor;
     this.#cursor = to === bucketIdMax ? 0 : to;
     const sure = ids.filter((id) => !digest.isExpiring(id, nowMs));
@@ -39,6 +45,10 @@ export class CompareWalk {
   repeat(): void {
     this.#cursor = this.#sliceBegan;
   }
+}
+
+function sorted(ids: Iterable<number>): readonly number[] {
+  return [...ids].sort((a, b) => a - b);
 }
 
 /** Whether a slice is the last one of a table. */

@@ -61,7 +61,7 @@ export class TableDigest {
   }
 
   /** The buckets that have entries, in no particular order. */
-  ids(): IterableIterator<number> {
+  ids(): MapIterator<number> {
     return this.#buckets.keys();
   }
 
