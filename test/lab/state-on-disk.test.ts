@@ -83,6 +83,22 @@ it('a file that cannot be read or renamed now is not written over when it could 
   expect(troubles).toEqual(['EROFS', 'set aside undefined', `set aside ${aside}`, 'recovered']);
 });
 
+it("a file that could not be renamed, and that somebody has taken away, is in nobody's way", async () => {
+  const directory = directoryFor();
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', directory]);
+  onTestFinished(() => void execFileSync('umount', ['-l', directory]));
+  const path = join(directory, 'lb1.sticks.state');
+  writeFileSync(path, 'of no use');
+  const repair = makeReadOnly(directory);
+  const { file, troubles } = kept(path, () => manyLines('new'));
+  expect(await file.read()).toBeUndefined();
+  repair();
+  rmSync(path);
+  await waitUntil(() => file.status().writtenForMs !== undefined, { timeoutMs: 15_000, what: 'it is written' });
+  expect(file.status()).toMatchObject({ trouble: undefined, setAside: [] });
+  expect(troubles).toEqual(['EROFS', 'set aside undefined', 'recovered']);
+});
+
 it('a disk that is read-only when the node starts is written as soon as it can be, without any change', async () => {
   const directory = directoryFor();
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', directory]);

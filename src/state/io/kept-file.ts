@@ -23,7 +23,7 @@ export type KeptFileOptions = {
   /** From the end of one writing to the begin of the next one at the soonest. */
   readonly pauseMs: number;
   /** What is to be written, for a snapshot of now. */
-  readonly lines: (wallMs: number) => Iterable<string>;
+  readonly lines: () => Iterable<string>;
 };
 
 export type KeptFileEvents = {
@@ -161,7 +161,7 @@ export class KeptFile {
     await this.#prepareDirectory();
     await this.#moveUnread();
     const wallMs = this.#clock.wallMs();
-    const bytes = await replaceFile(path, snapshotPieces({ ...header, wallMs }, lines(wallMs), { clock: this.#clock }));
+    const bytes = await replaceFile(path, snapshotPieces({ ...header, wallMs }, lines(), { clock: this.#clock }));
     const atMs = this.#clock.nowMs();
     this.#written = { atMs, bytes, durationMs: atMs - startedAtMs };
   }
@@ -173,7 +173,8 @@ export class KeptFile {
   async #moveUnread(): Promise<void> {
     if (this.#unread === undefined) return;
     const path = await setAside(this.#options.path, this.#clock.wallMs());
-    this.#events.onSetAside(this.#unread, path);
+    // Somebody may have taken it away.
+    if (path !== undefined) this.#events.onSetAside(this.#unread, path);
     this.#unread = undefined;
     await this.#lookForSetAside();
   }

@@ -6,13 +6,21 @@ import { syncDirectory } from './replace-file.ts';
 /** So many of each file are kept; when there is one more, the oldest goes. */
 const keptMax = 8;
 
-/** Answers the new path, which ends with the time. Throws the file system's errors. */
-export async function setAside(path: string, wallMs: number): Promise<string> {
+/**
+ * Answers the new path, which ends with the time; undefined: there is no such file any more. Throws the file system's
+ * errors.
+ */
+export async function setAside(path: string, wallMs: number): Promise<string | undefined> {
   const before = await listSetAside(path);
   let aside = `${path}.bad-${new Date(wallMs).toISOString().replaceAll(/[-:]/g, '')}`;
   // The clock may have been put back.
   while (before.includes(aside)) aside += '+';
-  await rename(path, aside);
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
   await syncDirectory(dirname(path));
   const excess = Math.max(0, before.length + 1 - keptMax);
   for (const name of before.slice(0, excess)) await rm(name, { force: true });
