@@ -37,6 +37,14 @@ export const silent: AnnouncementState = { type: 'silent' };
 /** Times of the burst, after the claim. */
 const burstOffsetsMs = [0, 100, 1100, 2200, 5000] as const;
 
+/**
+ * Whoever looks as late as this stood still, and may have been replaced: its addresses would be announced over those of
+ * the new active router, for whose next announcement clients would wait. The election knows within an interval or a
+ * little more; then this goes on or is silenced.
+ */
+const stallMs = 25;
+const afterStallMs = 1_000;
+
 /** When `step` wants a tick; a tick before that changes nothing. */
 export function nextDeadlineMs(state: AnnouncementState): number | undefined {
   return state.type === 'announcing' ? state.nextAtMs : undefined;
@@ -57,6 +65,7 @@ export function step(
       if (state.type === 'silent' || state.nextAtMs === undefined || nowMs < state.nextAtMs) {
         return { state, effects: [] };
       }
+      if (nowMs - state.nextAtMs > stallMs) return { state: { ...state, nextAtMs: nowMs + afterStallMs }, effects: [] };
       return announce(config, state.addresses, state.startedAtMs, nowMs);
     }
   }

@@ -40,10 +40,19 @@ test('a tick before the deadline changes nothing', () => {
   expect(step({ announceRefreshMs: 0 }, state, { type: 'tick' }, 99.9)).toEqual({ state, effects: [] });
 });
 
-test('a tick that comes late announces once, and what it missed is not made up for', () => {
-  const late = step({ announceRefreshMs: 0 }, burstFrom(0), { type: 'tick' }, 1500);
+test('a tick that comes a little late announces once, and what it missed is not made up for', () => {
+  const late = step({ announceRefreshMs: 0 }, burstFrom(0), { type: 'tick' }, 125);
   expect(late.effects).toHaveLength(2);
-  expect(nextDeadlineMs(late.state)).toBe(2200);
+  expect(nextDeadlineMs(late.state)).toBe(1100);
+});
+
+test('a tick after a stall announces nothing before the election had time to say who is active', () => {
+  const stalled = step({ announceRefreshMs: 0 }, burstFrom(0), { type: 'tick' }, 1500);
+  expect(stalled.effects).toEqual([]);
+  expect(nextDeadlineMs(stalled.state)).toBe(2500);
+  const later = step({ announceRefreshMs: 0 }, stalled.state, { type: 'tick' }, 2500);
+  expect(later.effects).toHaveLength(2);
+  expect(nextDeadlineMs(later.state)).toBe(5000);
 });
 
 test('a second claim starts the burst anew with its own addresses', () => {
