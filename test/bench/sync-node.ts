@@ -58,10 +58,10 @@ const link = new SyncLink(
   {
     self: { name: self, address: selfAddress },
     peer: { name: peer, address: peerAddress },
-    ...{ port, key: await readKey(keyFile), heartbeatMs: 1_000, paceMs: 200, configHash: 'bench', bootId },
+    ...{ port, keys: [await readKey(keyFile)], heartbeatMs: 1_000, paceMs: 200, configHash: 'bench', bootId },
   },
   {
-    ...{ clock, logger: createLogger({ level: 'error', fields: { node: self } }), random: systemRandom },
+    ...{ clock, logger: createLogger({ level: 'error', fields: { node: self } }, { clock }), random: systemRandom },
     tables: [state.overrides, state.servers, state.sticks, state.ejections, sessions],
     onNotice: ignore,
     onRequest: () => Promise.resolve(null),

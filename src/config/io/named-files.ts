@@ -7,7 +7,10 @@ import { keyFileFlaws } from './key-file.ts';
 import { readAtMost } from './read.ts';
 import { impossibleStateDirectory } from './state-directory.ts';
 
-/** Looks at every `keyFile`, `caFile` and the directory for state; what a file holds may change, so this is not part of parsing. */
+/**
+ * Looks at every `keyFile`, `caFile` and the directory for state; what a file holds may change, so this is not part of
+ * parsing.
+ */
 export async function checkNamedFiles(config: Config, configPath: string): Promise<readonly Problem[]> {
   const flaws = [
     ...(await keyFileFlaws(config)),

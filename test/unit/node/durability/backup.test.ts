@@ -178,7 +178,7 @@ function setup() {
     const restore = (): Promise<unknown> =>
       callNode(client, { method: 'POST', path: '/restore', stream: createReadStream(file) });
     const content = (): unknown =>
-      Object.values(state).map((table) => [...table.entries(systemClock.nowMs())].toSorted());
+      [state.overrides, state.servers, state.sticks].map((table) => [...table.entries(systemClock.nowMs())].toSorted());
     return { state, services, save, restore, content };
   };
   return { node, file, path, keyFile };
