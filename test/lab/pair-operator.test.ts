@@ -264,17 +264,17 @@ describe('an operator of a pair', () => {
   });
 
   it.each([
-    ['POST', '/failover', '{}'],
-    ['POST', '/server', '{"service":"web","server":"s1","action":"maint"}'],
-    ['PUT', '/status', '{}'],
-    ['DELETE', '/status', '{}'],
-    ['GET', '/events', undefined],
-  ])('can change nothing there: %s %s is not found', async (method, path, body) => {
+    ['POST', '/failover', 405, '{}'],
+    ['POST', '/server', 405, '{"service":"web","server":"s1","action":"maint"}'],
+    ['PUT', '/status', 405, '{}'],
+    ['DELETE', '/status', 405, '{}'],
+    ['GET', '/events', 404, undefined],
+  ])('can change nothing there: %s %s is answered %d', async (method, path, code, body) => {
     const before = await Promise.all([pair.lb1, pair.lb2].map(transitionsOf));
     const data = body === undefined ? [] : ['-H', 'content-type: application/json', '-d', body];
     const url = `http://127.0.0.1:9600${path}`;
     const argv = ['curl', '-sS', '-m', '5', '-o', '/dev/null', '-w', '%{http_code}', '-X', method, ...data, url];
-    expect(await pair.lb1.host.exec(argv)).toMatchObject({ code: 0, stdout: '404' });
+    expect(await pair.lb1.host.exec(argv)).toMatchObject({ code: 0, stdout: `${code}` });
     expect(await Promise.all([pair.lb1, pair.lb2].map(transitionsOf))).toEqual(before);
     const { json } = await tandemJson(pair.lb1, 'server', 'list', 'web');
     expect(json).toMatchObject([{ servers: [{ state: 'ready' }, { state: 'ready' }, { state: 'ready' }] }]);

@@ -184,9 +184,9 @@ export async function sendForged(lab: Lab, kind: ForgeryKind, count: number): Pr
 /** As a power cut would: every process of the host is killed and its cables are dead. */
 export async function powerOff(lab: Lab, node: TandemNode): Promise<void> {
   const { name } = node.host;
-  // A node that sees its carrier go says so to its peer, if it still can.
-  await lab.cut(name, 'sync');
-  await lab.cut(name, 'lan');
+  // Nothing is said while the cables go, one after the other.
+  node.host.killAll('SIGSTOP');
+  await Promise.all([lab.cut(name, 'lan'), lab.cut(name, 'sync')]);
   node.host.killAll('SIGKILL');
 }
 
