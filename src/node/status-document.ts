@@ -1,3 +1,5 @@
+import type { KeptFileStatus } from '../state/io/index.ts';
+
 /**
  * What `tandem status --json`, the admin socket and the read-only port show. Field names are a contract with the
  * scripts of operators: add, do not rename. Times that people compare are milliseconds ago, never wall clock.
@@ -248,20 +250,8 @@ export type StateOnDiskStatus = {
   readonly files: readonly StateFileStatus[];
 };
 
-export type StateFileStatus = {
-  /** "operator", "sticks" */
-  readonly contents: string;
-  readonly path: string;
-  /** Why it could not be written the last time ("ENOSPC"); it is tried again. Undefined: it could. */
-  readonly trouble: string | undefined;
-  /** Since it was written; undefined: not yet by this process. */
-  readonly writtenForMs: number | undefined;
-  readonly bytes: number | undefined;
-  /** How long writing it took. */
-  readonly durationMs: number | undefined;
-  /** Files that were not to be read, and were renamed. */
-  readonly setAside: readonly string[];
-};
+/** `contents`: "operator", "sticks". */
+export type StateFileStatus = KeptFileStatus & { readonly contents: string };
 
 export type ProcessStatus = {
   readonly name: string;

@@ -1,17 +1,8 @@
 /** The access log of real nodes: on standard output beside their log, and in a file that is moved away. */
-import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  constants,
-  existsSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { makeFullPipe } from '../unit/runtime/full-pipe.ts';
 import { createLab } from './lab.ts';
 import type { Lab } from './lab.ts';
 import {
@@ -68,7 +59,7 @@ describe('the access log', () => {
   it('keeps no node from handing over and ending when nobody reads its standard output', async () => {
     const config = pairConfig(lab, { log: { access: 'stdout' } });
     const pipe = join(lab.directory, 'stdout');
-    fillUnread(pipe);
+    makeFullPipe(pipe);
     const lb1 = await startNode(lab, 'lb1', config, ['sh', '-c', 'exec "$@" > "$0"', pipe]);
     await waitForState(lb1, 'active');
     const lb2 = await startNode(lab, 'lb2', config);
@@ -125,19 +116,6 @@ describe('the access log', () => {
     held.process.kill('SIGKILL');
   });
 });
-
-/** Makes a pipe that is full, and has a reader who does not read until the test is over. */
-function fillUnread(path: string): void {
-  execFileSync('mkfifo', [path]);
-  const reading = openSync(path, 'r+');
-  const writing = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-  onTestFinished(() => [reading, writing].forEach(closeSync));
-  try {
-    for (;;) writeSync(writing, Buffer.alloc(4_096));
-  } catch {
-    // It is full.
-  }
-}
 
 /** Those among the lines of a log. */
 function connectionRecords(lines: readonly string[]): LogRecord[] {

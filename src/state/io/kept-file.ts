@@ -37,9 +37,9 @@ export type KeptFileEvents = {
 
 export type KeptFileStatus = {
   readonly path: string;
-  /** Why it could not be written the last time; undefined: it could. */
+  /** Why it could not be written the last time ("ENOSPC"); it is tried again. Undefined: it could. */
   readonly trouble: string | undefined;
-  /** Undefined: not yet by this process. */
+  /** Since it was written; undefined: not yet by this process. */
   readonly writtenForMs: number | undefined;
   readonly bytes: number | undefined;
   /** How long writing it took. */

@@ -1,12 +1,13 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { makeFullPipe } from './full-pipe.ts';
 
 describe('the log of a program', () => {
   it('is JSON lines, with every character, from the level that is worth writing', async () => {
@@ -100,14 +101,5 @@ function lines(output: string): readonly Record<string, unknown>[] {
 function fullPipe(): number {
   const directory = mkdtempSync(join(tmpdir(), 'tandem-log-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
-  const path = join(directory, 'fifo');
-  execFileSync('mkfifo', [path]);
-  const reading = openSync(path, 'r+');
-  const writing = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-  onTestFinished(() => [reading, writing].forEach(closeSync));
-  try {
-    for (;;) writeSync(writing, Buffer.alloc(4_096));
-  } catch {
-    return reading;
-  }
+  return makeFullPipe(join(directory, 'fifo'));
 }
